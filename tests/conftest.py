@@ -1,0 +1,132 @@
+"""What the tests share: the notebook, executed in a kernel of its own and looked into."""
+import os
+import pickle
+import re
+import shutil
+import socket
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOK = ROOT / "hdbscan_clustering_with_milvus.ipynb"
+SAMPLE = ROOT / "data" / "sample_headlines.csv"
+SETTINGS = re.findall(r'^\w+ = setting\(\s*"(\w+)"', "\n".join(
+    cell.source for cell in nbformat.read(NOTEBOOK, 4).cells if cell.cell_type == "code"), re.M)
+
+
+class Kernel:
+    """A Jupyter kernel in a folder of its own, in which the notebook's cells are executed.
+
+    The folder is empty but for what a test puts there, so nothing of the working copy is read or written. Every run
+    names its data and its embedding; nothing is asked of the network.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.cells = nbformat.read(NOTEBOOK, 4).cells
+        self.notebook = nbformat.v4.new_notebook(cells=[])
+        self.client = NotebookClient(self.notebook, kernel_name="python3", timeout=600,
+                                     resources={"metadata": {"path": str(folder)}})
+        self.fresh = True
+
+    def start(self, **settings):
+        # no setting of the person who runs the tests gets in, and no model or token of theirs is used
+        inherited = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+        self.client.create_kernel_manager()
+        self.client.start_new_kernel(env=inherited | {
+            "HF_HOME": str(self.folder / "huggingface"), "HF_ENDPOINT": f"http://127.0.0.1:{free_port()}"} | settings)
+        self.client.start_new_kernel_client()
+        return self
+
+    def execute(self, source):
+        """Execute one cell and return it with its outputs; an error in it is raised as CellExecutionError."""
+        self.notebook.cells.append(nbformat.v4.new_code_cell(source))
+        return self.client.execute_cell(self.notebook.cells[-1], len(self.notebook.cells) - 1)
+
+    def run(self, until=None, before={}, **settings):
+        """Execute the notebook under these settings, up to the heading `until`, and return its code cells, executed.
+
+        `before` maps a heading to code executed just before its section. In a kernel that has run before, the
+        install and import cells are left out.
+        """
+        settings = {"NEWS_CSV": str(SAMPLE), "EMBEDDING_MODEL": "lsa"} | settings
+        self.execute("import os\nfor name in %r:\n    os.environ.pop(name, None)\nos.environ.update(%r)" % (
+            SETTINGS, {name: str(value) for name, value in settings.items() if value is not None}))
+        executed = []
+        for cell in self.cells:
+            headings = [line for line in cell.source.splitlines() if line.startswith("## ")]
+            if cell.cell_type == "markdown":
+                if until and any(until in heading for heading in headings):
+                    break
+                for heading, code in before.items():
+                    if any(heading in line for line in headings):
+                        self.execute(code)
+            elif self.fresh or not re.match(r"(import|from) ", cell.source):
+                executed.append(self.execute(cell.source))
+        self.fresh = False
+        return executed
+
+    def value(self, expression):
+        """Return the value of an expression in the kernel."""
+        path = self.folder / "value.pickle"
+        self.execute(f"import pickle\nwith open({str(path)!r}, 'wb') as file:\n    pickle.dump({expression}, file)")
+        return pickle.loads(path.read_bytes())
+
+    def stop(self):
+        self.client._cleanup_kernel()
+
+
+def text_of(cells):
+    """Return everything that these cells have printed."""
+    return "".join(output.text for cell in cells for output in cell.outputs if output.output_type == "stream")
+
+
+def free_port():
+    """Return a port on loopback that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def new_kernel(tmp_path_factory):
+    """Return a function that starts a kernel in an empty folder."""
+    kernels = []
+
+    def start(**environment):
+        kernels.append(Kernel(tmp_path_factory.mktemp("run")).start(**environment))
+        return kernels[-1]
+    yield start
+    for kernel in kernels:
+        kernel.stop()
+
+
+@pytest.fixture(scope="session")
+def sample_run(new_kernel):
+    """The notebook executed on the sample, with Milvus Lite and lsa; nobody changes its variables."""
+    kernel = new_kernel()
+    kernel.executed = kernel.run()
+    return kernel
+
+
+@pytest.fixture(scope="session")
+def workbench(new_kernel):
+    """A kernel in which the notebook is run again and again; each test takes its own Milvus file."""
+    kernel = new_kernel()
+    kernel.run(until="## 2.")
+    return kernel
+
+
+@pytest.fixture
+def milvus_file(tmp_path):
+    return tmp_path / "milvus.db"
+
+
+@pytest.fixture(scope="session")
+def sample():
+    return pd.read_csv(SAMPLE, dtype=str, keep_default_na=False)

@@ -2,21 +2,24 @@
 import os
 import pickle
 import re
-import shutil
 import socket
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import pandas as pd
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "hdbscan_clustering_with_milvus.ipynb"
 SAMPLE = ROOT / "data" / "sample_headlines.csv"
 SETTINGS = re.findall(r'^\w+ = setting\(\s*"(\w+)"', "\n".join(
     cell.source for cell in nbformat.read(NOTEBOOK, 4).cells if cell.cell_type == "code"), re.M)
+
+
+class CellError(Exception):
+    """An error in a cell: what its reader finds at the end of the traceback, as "Type: message"."""
 
 
 class Kernel:
@@ -44,9 +47,12 @@ class Kernel:
         return self
 
     def execute(self, source):
-        """Execute one cell and return it with its outputs; an error in it is raised as CellExecutionError."""
+        """Execute one cell and return it with its outputs; an error in it is raised as CellError."""
         self.notebook.cells.append(nbformat.v4.new_code_cell(source))
-        return self.client.execute_cell(self.notebook.cells[-1], len(self.notebook.cells) - 1)
+        try:
+            return self.client.execute_cell(self.notebook.cells[-1], len(self.notebook.cells) - 1)
+        except CellExecutionError as error:
+            raise CellError(f"{error.ename}: {error.evalue}") from None
 
     def run(self, until=None, before={}, **settings):
         """Execute the notebook under these settings, up to the heading `until`, and return its code cells, executed.

@@ -1,9 +1,8 @@
 """The notebook as a file: its shape, its saved outputs, and what must agree with it."""
 import json
-import os
 import re
 import subprocess
-import sys
+import zipfile
 
 import nbformat
 import pytest
@@ -60,9 +59,31 @@ def test_install_cell_agrees_with_requirements():
         assert requirement.specifier.contains(tested) and requirement.extras == pinned[name].extras
 
 
-def test_install_cell_installs_nothing_here():
-    source = CODE[0].source.replace("%pip install", "raise AssertionError #")
-    subprocess.run([sys.executable, "-c", source], check=True)
+@pytest.fixture
+def bare_kernel(new_kernel, tmp_path):
+    """A kernel whose pip only says what it would install, from a folder with one small package in it."""
+    wheel = tmp_path / "smallpackage-1.5-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as files:
+        files.writestr("smallpackage.py", "")
+        files.writestr("smallpackage-1.5.dist-info/METADATA", "Metadata-Version: 2.1\nName: smallpackage\nVersion: 1.5\n")
+        files.writestr("smallpackage-1.5.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        files.writestr("smallpackage-1.5.dist-info/RECORD", "")
+    kernel = new_kernel(PIP_DRY_RUN="1", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path),
+                        PIP_REPORT=str(tmp_path / "report.json"))
+    kernel.report = tmp_path / "report.json"
+    return kernel
+
+
+def test_install_cell_does_nothing_where_all_is_there(bare_kernel):
+    bare_kernel.execute(CODE[0].source)
+    assert not bare_kernel.report.exists()
+
+
+def test_install_cell_installs_what_is_missing_and_nothing_else(bare_kernel):
+    bare_kernel.execute(CODE[0].source.replace('"pandas"', '"pandas", "smallpackage[extra]~=1.4,<2"'))
+    would_install = json.loads(bare_kernel.report.read_text())["install"]
+    assert [package["metadata"]["name"] for package in would_install] == ["smallpackage"]
+    assert {"numpy", "torch", "pandas"} == {name.split("==")[0] for name in bare_kernel.value("missing")[1:]}
 
 
 def test_requirements_are_pinned_and_say_what_for():

@@ -7,6 +7,8 @@ runs in a process of its own, after a small UMAP has been compiled; memory is th
   1  the notebook, Milvus Lite, L2        4  the published tutorial's way (Milvus Lite, L2)
   2  the notebook, Milvus Lite, IP        5  no database: hdbscan on the vectors, UMAP from the vectors
   3  the notebook, Milvus server, L2      6  UMAP to 5 dimensions, hdbscan on these, UMAP from the vectors
+  7  the notebook, Milvus Lite, HNSW      8  the notebook, Milvus server, HNSW       (approximate; not run unless asked)
+Recall is the share of the exact nearest neighbours that a way's table contains.
 """
 import argparse
 import cProfile
@@ -28,7 +30,8 @@ import pandas as pd
 
 HERE = Path(__file__).resolve().parent
 WAYS = {1: "notebook, Lite L2", 2: "notebook, Lite IP", 3: "notebook, server L2", 4: "as published, Lite L2",
-        5: "no database", 6: "UMAP, then HDBSCAN"}
+        5: "no database", 6: "UMAP, then HDBSCAN", 7: "notebook, Lite HNSW", 8: "notebook, server HNSW"}
+ON_SERVER, OF_NOTEBOOK = (3, 8), (1, 2, 3, 7, 8)
 SECTIONS = {"4": "store", "5": "neighbours", "6": "cluster", "7": "cluster", "9": "map"}
 
 
@@ -68,13 +71,13 @@ def compile_umap(umap):
     umap.UMAP(random_state=0, n_jobs=1, n_neighbors=5).fit_transform(points)
 
 
-def notebook_way(vectors, address, metric, stages, profile):
-    """Execute the notebook's own cells, with the vectors in place of embeddings; return its labels."""
-    from IPython.display import display
+def notebook_way(vectors, address, way, stages, profile):
+    """Execute the notebook's own cells, with the vectors in place of embeddings; return labels and neighbours."""
     titles = [f"headline {number}" for number in range(len(vectors))]
     pd.DataFrame({"title": titles}).to_csv("headlines.csv", index=False)
     os.environ |= {"NEWS_CSV": "headlines.csv", "EMBEDDING_MODEL": "lsa", "MILVUS_ADDRESS": address,
-                   "METRIC_TYPE": metric, "MILVUS_COLLECTION": f"benchmark_{os.getpid()}"}
+                   "METRIC_TYPE": "IP" if way == 2 else "L2", "INDEX_TYPE": "HNSW" if way in (7, 8) else "FLAT",
+                   "MILVUS_COLLECTION": f"benchmark_{os.getpid()}"}
     names, section, before = {"display": lambda *_: None}, "", 0
     for cell in nbformat.read(HERE.parent / "hdbscan_clustering_with_milvus.ipynb", 4).cells:
         if heading := re.search(r"^## (\d+)\.", cell.source, re.M) if cell.cell_type == "markdown" else None:
@@ -102,7 +105,7 @@ def notebook_way(vectors, address, metric, stages, profile):
         names["client"].drop_collection(names["MILVUS_COLLECTION"])
     labels = np.empty(len(vectors), dtype=int)
     labels[names["news"].index] = names["labels"]
-    return labels, before
+    return labels, before, names["neighbours"]
 
 
 def published_way(vectors, stages):
@@ -159,8 +162,9 @@ def work(way, folder, address, with_profile):
     vectors, stages = np.load(folder / "vectors.npy"), Stages()
     profile = cProfile.Profile() if with_profile else None
     os.chdir(tempfile.mkdtemp(dir=folder))
-    if way in (1, 2, 3):
-        labels, before = notebook_way(vectors, address or "./milvus.db", "IP" if way == 2 else "L2", stages, profile)
+    if way in OF_NOTEBOOK:
+        labels, before, neighbours = notebook_way(vectors, address or "./milvus.db", way, stages, profile)
+        np.save(folder / f"neighbours{way}.npy", neighbours)
     elif way == 4:
         labels, before = published_way(vectors, stages)
     else:
@@ -183,10 +187,10 @@ def compare(folder, name, vectors, truth, ways, with_profile):
     """Go each way on the same vectors and return the table's rows."""
     from sklearn.metrics import adjusted_rand_score
     np.save(folder / "vectors.npy", vectors)
-    rows = []
+    rows, exact = [], None
     for way in ways:
         address, server = "", None
-        if way == 3:
+        if way in ON_SERVER:
             sys.path.insert(0, str(HERE))
             from conftest import free_port
             address = f"http://127.0.0.1:{free_port()}"
@@ -206,6 +210,11 @@ def compare(folder, name, vectors, truth, ways, with_profile):
             row["neighbours to map"] = sum(row[stage] for stage in ("neighbours", "cluster", "map"))
             row["memory MB"] = figures["memory"]
             row["labels"] = np.load(folder / f"labels{way}.npy")
+            if way in OF_NOTEBOOK:
+                neighbours = np.load(folder / f"neighbours{way}.npy")
+                exact = neighbours if exact is None else exact
+                row["rows/s"] = len(vectors) / row["neighbours"]
+                row["recall"] = np.mean([len(np.intersect1d(*pair)) for pair in zip(exact, neighbours)]) / exact.shape[1]
         if server:
             row["server MB"] = server_memory(server)
             server.stdin.close()
@@ -229,8 +238,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="*", default=[1000, 5000, 20000])
     parser.add_argument("--csv", type=Path, help="a CSV with title, and story if it has one, in place of random rows")
-    parser.add_argument("--ways", type=int, nargs="*", default=list(WAYS))
-    parser.add_argument("--profile", action="store_true", help="print a profile of ways 1 to 3")
+    parser.add_argument("--ways", type=int, nargs="*", default=range(1, 7))
+    parser.add_argument("--profile", action="store_true", help="print a profile of the notebook's ways")
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:

@@ -3,6 +3,7 @@ import os
 import pickle
 import re
 import socket
+import sys
 from pathlib import Path
 
 import nbformat
@@ -11,6 +12,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+sys.dont_write_bytecode = True  # the tests leave nothing in the working copy
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "hdbscan_clustering_with_milvus.ipynb"
 SAMPLE = ROOT / "data" / "sample_headlines.csv"

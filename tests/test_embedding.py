@@ -95,6 +95,14 @@ def hub():
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", calls
 
 
+def test_a_fallback_gives_up_nothing_that_is_stored(bge_run, checkpoint, tmp_path):
+    bge_run.run(until="## 5.", EMBEDDING_MODEL=checkpoint, MILVUS_ADDRESS=tmp_path / "milvus.db")
+    with pytest.raises(CellError, match="^ValueError: The embeddings stored are of .* EMBEDDING_MODEL to lsa"):
+        bge_run.run(until="## 5.", EMBEDDING_MODEL=None, MILVUS_ADDRESS=tmp_path / "milvus.db")
+    said = text_of(bge_run.run(until="## 5.", EMBEDDING_MODEL=checkpoint, MILVUS_ADDRESS=tmp_path / "milvus.db"))
+    assert "501 headlines are stored already" in said and "0 headlines embedded and stored" in said
+
+
 def test_hub_out_of_reach_falls_back_to_lsa_at_once(new_kernel, hub):
     """At once: without the model loader's own retries, which ask the hub again and again for half a minute."""
     address, calls = hub

@@ -16,27 +16,25 @@ import json
 import os
 import pstats
 import re
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
 import pandas as pd
+from sklearn.preprocessing import normalize
 
-HERE = Path(__file__).resolve().parent
+from conftest import NOTEBOOK, milvus_server
+
 WAYS = {1: "notebook, Lite L2", 2: "notebook, Lite IP", 3: "notebook, server L2", 4: "as published, Lite L2",
         5: "no database", 6: "UMAP, then HDBSCAN", 7: "notebook, Lite HNSW", 8: "notebook, server HNSW"}
 ON_SERVER, OF_NOTEBOOK = (3, 8), (1, 2, 3, 7, 8)
 SECTIONS = {"4": "store", "5": "neighbours", "6": "cluster", "7": "cluster", "9": "map"}
-
-
-def unit(vectors):
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 def make_vectors(rows):
@@ -45,11 +43,11 @@ def make_vectors(rows):
     sizes = random.integers(3, 21, size=rows)
     sizes = sizes[:np.searchsorted(np.cumsum(sizes), rows * 0.8)]
     truth = np.concatenate([np.repeat(np.arange(len(sizes)), sizes), np.full(rows - sizes.sum(), -1)])
-    directions = unit(random.normal(size=(len(sizes) + (truth < 0).sum(), 1024)))
-    topics = unit(random.normal(size=(20, 1024)))[random.integers(0, 20, size=len(directions))]
+    directions = normalize(random.normal(size=(len(sizes) + (truth < 0).sum(), 1024)))
+    topics = normalize(random.normal(size=(20, 1024)))[random.integers(0, 20, size=len(directions))]
     own = np.where(truth >= 0, truth, len(sizes) + np.cumsum(truth < 0) - 1)
-    vectors = 0.25 * topics[own] + 0.7 * directions[own] + 0.6 * unit(random.normal(size=(rows, 1024)))
-    return unit(vectors), truth
+    vectors = 0.25 * topics[own] + 0.7 * directions[own] + 0.6 * normalize(random.normal(size=(rows, 1024)))
+    return normalize(vectors).astype(np.float32), truth
 
 
 class Stages(dict):
@@ -62,13 +60,19 @@ class Stages(dict):
         self[stage] = self.get(stage, 0) + time.perf_counter() - started
 
 
-def memory():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def memory(process="self"):
+    """Return the peak memory of a process, in MB."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text()).group(1)) / 1024
 
 
 def compile_umap(umap):
     points = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
     umap.UMAP(random_state=0, n_jobs=1, n_neighbors=5).fit_transform(points)
+
+
+def map_from_vectors(vectors):
+    import umap
+    umap.UMAP(n_components=2, n_neighbors=80, min_dist=0.1, random_state=42, n_jobs=1).fit_transform(vectors)
 
 
 def notebook_way(vectors, address, way, stages, profile):
@@ -79,7 +83,7 @@ def notebook_way(vectors, address, way, stages, profile):
                    "METRIC_TYPE": "IP" if way == 2 else "L2", "INDEX_TYPE": "HNSW" if way in (7, 8) else "FLAT",
                    "MILVUS_COLLECTION": f"benchmark_{os.getpid()}"}
     names, section, before = {"display": lambda *_: None}, "", 0
-    for cell in nbformat.read(HERE.parent / "hdbscan_clustering_with_milvus.ipynb", 4).cells:
+    for cell in nbformat.read(NOTEBOOK, 4).cells:
         if heading := re.search(r"^## (\d+)\.", cell.source, re.M) if cell.cell_type == "markdown" else None:
             section = heading.group(1)
         if cell.cell_type == "markdown" or "%pip" in cell.source:
@@ -88,7 +92,9 @@ def notebook_way(vectors, address, way, stages, profile):
             continue
         if section == "3" and "embed, fingerprint = fit_lsa" in cell.source:
             table = dict(zip(titles, vectors))
-            names |= {"embed": lambda texts: np.array([table[text] for text in texts]), "model": "benchmark"}
+            if profile:  # it sees one thread only, so the notebook's two become one
+                names["ThreadPoolExecutor"] = lambda workers: nullcontext(SimpleNamespace(map=map))
+            names |= {"embed": lambda texts: np.array([table[text] for text in texts]), "model": "benchmark", "fallback": False}
             compile_umap(names["umap"])
             before = memory()
             continue
@@ -138,7 +144,7 @@ def published_way(vectors, stages):
         matrix[np.isinf(matrix)] = 2 * matrix[np.isfinite(matrix)].max()
         labels = hdbscan.HDBSCAN(min_samples=3, min_cluster_size=3, metric="precomputed").fit_predict(matrix)
     with stages.measure("map"):
-        umap.UMAP(n_components=2, random_state=42, n_jobs=1, n_neighbors=80, min_dist=0.1).fit_transform(vectors)
+        map_from_vectors(vectors)
     return labels, before
 
 
@@ -153,7 +159,7 @@ def without_database(vectors, stages, reduce):
             points = umap.UMAP(n_components=5, n_neighbors=15, min_dist=0.0, random_state=42, n_jobs=1).fit_transform(vectors)
         labels = hdbscan.HDBSCAN(min_samples=3, min_cluster_size=3).fit_predict(points if reduce else vectors)
     with stages.measure("map"):
-        umap.UMAP(n_components=2, random_state=42, n_jobs=1, n_neighbors=80, min_dist=0.1).fit_transform(vectors)
+        map_from_vectors(vectors)
     return labels, before
 
 
@@ -172,15 +178,21 @@ def work(way, folder, address, with_profile):
     np.save(folder / f"labels{way}.npy", labels)
     (folder / f"figures{way}.json").write_text(json.dumps(dict(stages, memory=memory() - before)))
     if profile:
-        profile.dump_stats(folder / f"profile{way}")
-        pstats.Stats(profile).sort_stats("cumulative").print_stats(35)
+        stats = pstats.Stats(profile).sort_stats("cumulative").print_stats(35)
+        print(f"way {way}: {own_share(stats):.1%} of the time is the notebook's own")
+
+
+def own_share(stats):
+    """Return the share of time that the cells spend outside of Milvus, hdbscan and UMAP; numpy and scipy are inside."""
+    elsewhere = sum(
+        times[3] for (file, _, _), (*_, callers) in stats.stats.items() if re.search("pymilvus|hdbscan|umap", file)
+        for (caller, _, _), times in callers.items() if caller.startswith("<notebook"))
+    return 1 - elsewhere / stats.total_tt
 
 
 def server_memory(process):
     """Return the peak memory of the Milvus server below this process, in MB."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    peaks = [re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{child}/status").read_text()) for child in children]
-    return sum(int(peak.group(1)) for peak in peaks) / 1024
+    return sum(map(memory, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()))
 
 
 def compare(folder, name, vectors, truth, ways, with_profile):
@@ -189,18 +201,16 @@ def compare(folder, name, vectors, truth, ways, with_profile):
     np.save(folder / "vectors.npy", vectors)
     rows, exact = [], None
     for way in ways:
-        address, server = "", None
-        if way in ON_SERVER:
-            sys.path.insert(0, str(HERE))
-            from conftest import free_port
-            address = f"http://127.0.0.1:{free_port()}"
-            server = subprocess.Popen([sys.executable, HERE / "server.py", tempfile.mkdtemp(dir=folder), address[17:]],
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            server.stdout.readline()
-        command = [sys.executable, __file__, "--work", str(way), str(folder), address] + ["--profile"] * with_profile
-        out = None if with_profile else subprocess.DEVNULL
-        finished = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True)
         row = {"rows": name, "way": f"{way} {WAYS[way]}"}
+        with ExitStack() as stack:
+            address, server = "", None
+            if way in ON_SERVER:
+                address, server = stack.enter_context(milvus_server(tempfile.mkdtemp(dir=folder)))
+            command = [sys.executable, __file__, "--work", str(way), str(folder), address] + ["--profile"] * with_profile
+            out = None if with_profile else subprocess.DEVNULL
+            finished = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True)
+            if server:
+                row["server MB"] = server_memory(server)
         if finished.returncode:
             last = (finished.stderr.strip().splitlines() or ["killed"])[-1]
             row["failed"] = f"exit {finished.returncode}: {last[:60]}"
@@ -215,10 +225,6 @@ def compare(folder, name, vectors, truth, ways, with_profile):
                 exact = neighbours if exact is None and way in (1, 2, 3) else exact
                 row["rows/s"] = len(vectors) / row["neighbours"]
                 row["recall"] = np.nan if exact is None else np.mean([len(np.intersect1d(*pair)) for pair in zip(exact, neighbours)]) / exact.shape[1]
-        if server:
-            row["server MB"] = server_memory(server)
-            server.stdin.close()
-            server.wait()
         rows.append(row)
         print(f"{name}: {row['way']}", row.get("failed", ""), file=sys.stderr, flush=True)
     all_pairs = next((row["labels"] for row in rows if row["way"].startswith("5") and "labels" in row), None)
@@ -248,7 +254,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         if given.csv:
             names = {}
-            for cell in nbformat.read(HERE.parent / "hdbscan_clustering_with_milvus.ipynb", 4).cells:
+            for cell in nbformat.read(NOTEBOOK, 4).cells:
                 if cell.cell_type == "code" and re.search(r"^import |^def fit_lsa", cell.source, re.M) and "%pip" not in cell.source:
                     exec(cell.source.split("logging.getLogger")[0], names)
             news = pd.read_csv(given.csv, dtype=str, keep_default_na=False).drop_duplicates("title")

@@ -3,7 +3,10 @@ import os
 import pickle
 import re
 import socket
+import subprocess
 import sys
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -16,6 +19,7 @@ sys.dont_write_bytecode = True  # the tests leave nothing in the working copy
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "hdbscan_clustering_with_milvus.ipynb"
 SAMPLE = ROOT / "data" / "sample_headlines.csv"
+TOKEN = "root:Milvus"  # of the server, from the start
 SETTINGS = re.findall(r'^\w+ = setting\(\s*"(\w+)"', "\n".join(
     cell.source for cell in nbformat.read(NOTEBOOK, 4).cells if cell.cell_type == "code"), re.M)
 
@@ -101,6 +105,18 @@ def free_port():
         return listener.getsockname()[1]
 
 
+@contextmanager
+def milvus_server(folder, *options):
+    """Run a real Milvus server with its data in this folder; give its address and its process."""
+    port = free_port()
+    command = [sys.executable, Path(__file__).with_name("server.py"), folder, str(port), *options]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        if process.stdout.readline() != "ready\n":
+            raise RuntimeError("the Milvus server did not start; what it said is above")
+        yield f"http://127.0.0.1:{port}", process
+        process.stdin.close()  # which stops it
+
+
 @pytest.fixture(scope="session")
 def new_kernel(tmp_path_factory):
     """Return a function that starts a kernel in an empty folder."""
@@ -128,6 +144,24 @@ def workbench(new_kernel):
     kernel = new_kernel()
     kernel.run(until="## 2.")
     return kernel
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The address of a real Milvus server, older than today's, with authorization switched on."""
+    if not find_spec("milvus"):
+        pytest.skip("the package milvus, which holds the server, is made for Linux on x86-64 only")
+    with milvus_server(tmp_path_factory.mktemp("server"), "authorization") as (address, _):
+        yield address
+
+
+@pytest.fixture(params=["lite", "server"])
+def anywhere(request, tmp_path):
+    """Settings for Milvus Lite and for a real server, with a collection that nobody else uses."""
+    if request.param == "lite":
+        return {"MILVUS_ADDRESS": tmp_path / "milvus.db", "MILVUS_COLLECTION": "own"}
+    return {"MILVUS_ADDRESS": request.getfixturevalue("server"), "MILVUS_TOKEN": TOKEN,
+            "MILVUS_COLLECTION": "own_" + re.sub(r"\W", "_", tmp_path.name)}
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ def test_a_file_that_is_no_use(workbench, tmp_path, content, expected):
 @pytest.mark.parametrize("name, value", [
     ("N_NEIGHBORS", "many"), ("N_NEIGHBORS", "0"), ("N_NEIGHBORS", "3"), ("N_NEIGHBORS", "8.5"), ("MIN_SAMPLES", "0"),
     ("MIN_SAMPLES", "-1"), ("MIN_CLUSTER_SIZE", "1"), ("MIN_CLUSTER_SIZE", "three"), ("SEED", "x"),
+    ("SEED", "4294967296"), ("N_NEIGHBORS", "16385"), ("MIN_SAMPLES", "16384"),
     ("METRIC_TYPE", "HAMMING"), ("METRIC_TYPE", "l2"), ("INDEX_TYPE", "NONE")])
 def test_a_setting_that_makes_no_sense(workbench, name, value):
     with pytest.raises(CellError, match=f"^ValueError: {name} must be .* not '{value}'") as error:

@@ -4,12 +4,9 @@ import pandas as pd
 import pytest
 from scipy.sparse.csgraph import minimum_spanning_tree
 from sklearn.metrics import pairwise_distances
+from sklearn.preprocessing import normalize
 
 from conftest import text_of
-
-
-def unit(vectors):
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 def group(random, centre, size, spread=0.3):
@@ -18,33 +15,33 @@ def group(random, centre, size, spread=0.3):
 
 def two_far_groups():
     random = np.random.default_rng(1)
-    return unit(np.vstack([group(random, np.eye(64)[0], 60), group(random, np.eye(64)[1], 45)])), 20
+    return normalize(np.vstack([group(random, np.eye(64)[0], 60), group(random, np.eye(64)[1], 45)])), 20
 
 
 def many_islands():
     random = np.random.default_rng(2)
-    return unit(np.vstack([group(random, centre, 12, spread=0.1) for centre in np.eye(64)[:15]])), 5
+    return normalize(np.vstack([group(random, centre, 12, spread=0.1) for centre in np.eye(64)[:15]])), 5
 
 
 def identical_rows():
     random = np.random.default_rng(3)
-    return unit(np.vstack([np.tile(random.normal(size=64), (30, 1)), random.normal(size=(120, 64))])), 80
+    return normalize(np.vstack([np.tile(random.normal(size=64), (30, 1)), random.normal(size=(120, 64))])), 80
 
 
 def more_identical_rows_than_neighbours():
     random = np.random.default_rng(4)
-    return unit(np.vstack([np.tile(random.normal(size=64), (30, 1)), random.normal(size=(60, 64))])), 10
+    return normalize(np.vstack([np.tile(random.normal(size=64), (30, 1)), random.normal(size=(60, 64))])), 10
 
 
 def fewer_rows_than_neighbours():
-    return unit(np.random.default_rng(5).normal(size=(40, 64))), 80
+    return normalize(np.random.default_rng(5).normal(size=(40, 64))), 80
 
 
 def run_on_vectors(workbench, folder, vectors, neighbours, metric="L2"):
     """Run the notebook with these vectors in place of embeddings; return its variables in the vectors' order."""
     titles = [f"point {number}" for number in range(len(vectors))]
     pd.DataFrame({"title": titles}).to_csv(folder / "points.csv", index=False)
-    np.save(folder / "points.npy", vectors)
+    np.save(folder / "points.npy", vectors.astype(np.float32))
     lookup = (f"table = dict(zip({titles!r}, np.load({str(folder / 'points.npy')!r})))\n"
               "embed = lambda texts: np.array([table[text] for text in texts])")
     workbench.said = text_of(workbench.run(

@@ -1,30 +1,9 @@
 """The same notebook on a real Milvus server, older than today's, with authorization switched on."""
-import subprocess
-import sys
-from importlib.util import find_spec
-from pathlib import Path
-
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from conftest import CellError, free_port, text_of
-
-pytestmark = pytest.mark.skipif(not find_spec("milvus"), reason="the package milvus, which holds the server, is "
-                                                               "made for Linux on x86-64 only")
-TOKEN = "root:Milvus"
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("server.py"), tmp_path_factory.mktemp("server"), str(port),
-         "authorization"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "ready\n"
-    yield f"http://127.0.0.1:{port}"
-    process.stdin.close()
-    process.wait(30)
+from conftest import TOKEN, CellError, text_of
 
 
 @pytest.fixture(scope="session")

@@ -42,21 +42,23 @@ def test_a_kernel_killed_between_collection_and_index_is_no_harm(new_kernel, tmp
 
 
 @pytest.mark.parametrize("description", ["", "somebody's own notes"])
-def test_a_foreign_collection_is_left_alone(workbench, milvus_file, description):
-    workbench.run(until="## 4.", MILVUS_ADDRESS=milvus_file)
+def test_a_foreign_collection_is_left_alone(workbench, anywhere, description):
+    workbench.run(until="## 4.", **anywhere)
     workbench.execute(f"""
-client = MilvusClient(MILVUS_ADDRESS)
+client = MilvusClient(MILVUS_ADDRESS, token=MILVUS_TOKEN)
 schema = client.create_schema(description={description!r})
 schema.add_field("id", DataType.INT64, is_primary=True)
 schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=4)
-client.create_collection("news_data", schema=schema)
-client.insert("news_data", [dict(id=number, embedding=[number, 0, 0, 1]) for number in range(7)])""")
-    with pytest.raises(CellError, match="^ValueError: The collection news_data was not made .* MILVUS_COLLECTION"):
-        workbench.run(MILVUS_ADDRESS=milvus_file)
+client.create_collection(MILVUS_COLLECTION, schema=schema, consistency_level="Strong")
+client.insert(MILVUS_COLLECTION, [dict(id=number, embedding=[number, 0, 0, 1]) for number in range(7)])""")
+    with pytest.raises(CellError, match="^ValueError: The collection own.* was not made .* MILVUS_COLLECTION"):
+        workbench.run(**anywhere)
     workbench.execute("load = client.prepare_index_params()\nload.add_index('embedding', index_type='FLAT', metric_type='L2')\n"
-                      "client.create_index('news_data', load)\nclient.load_collection('news_data')")
-    assert workbench.value("[row['id'] for row in client.query('news_data', filter='id >= 0')]") == list(range(7))
-    said = text_of(workbench.run(until="## 5.", MILVUS_ADDRESS=milvus_file, MILVUS_COLLECTION="another_name"))
+                      "client.create_index(MILVUS_COLLECTION, load)\nclient.load_collection(MILVUS_COLLECTION)")
+    found = workbench.value("[row['id'] for row in client.query(MILVUS_COLLECTION, filter='id >= 0', output_fields=['id'])]")
+    assert sorted(found) == list(range(7))
+    another = anywhere | {"MILVUS_COLLECTION": "another_" + anywhere["MILVUS_COLLECTION"]}
+    said = text_of(workbench.run(until="## 5.", **another))
     assert "501 in Milvus" in said
 
 
@@ -78,8 +80,8 @@ def test_bad_input_leaves_what_is_stored(workbench, milvus_file, tmp_path):
     assert "501 headlines are stored already" in said and "0 headlines embedded and stored, 0 deleted" in said
 
 
-def test_a_search_sees_a_row_written_just_before(workbench, milvus_file):
-    workbench.run(until="## 7.", MILVUS_ADDRESS=milvus_file)
+def test_a_search_sees_a_row_written_just_before(workbench, anywhere):
+    workbench.run(until="## 7.", **anywhere)
     workbench.execute("""
 ids = np.append(ids, 2 ** 62)
 client.upsert(MILVUS_COLLECTION, [dict(id=2 ** 62, embedding=-embeddings[0], text="new", cluster=-1)])

@@ -3,7 +3,7 @@
 Usage: python tests/benchmark.py [--rows 1000 5000 20000] [--csv FILE] [--ways 1 2 3 4 5 6] [--profile]
 
 Rows are random unit vectors of 1,024 numbers with known clusters, or the CSV's headlines embedded with lsa. Each way
-runs in a process of its own, after a small UMAP has been compiled; memory is the peak beyond what the imports take.
+runs in a process of its own, after a small UMAP has been compiled. Memory is each stage's peak beyond the imports.
   1  the notebook, Milvus Lite, L2        4  the published tutorial's way (Milvus Lite, L2)
   2  the notebook, Milvus Lite, IP        5  no database: hdbscan on the vectors, UMAP from the vectors
   3  the notebook, Milvus server, L2      6  UMAP to 5 dimensions, hdbscan on these, UMAP from the vectors
@@ -50,24 +50,30 @@ def make_vectors(rows):
     return normalize(vectors).astype(np.float32), truth
 
 
-class Stages(dict):
-    """Seconds spent in each stage."""
+def memory(field, process="self"):
+    """Return the memory of a process in MB: VmRSS, what it uses now, or VmHWM, the peak."""
+    return int(re.search(rf"{field}:\s+(\d+)", Path(f"/proc/{process}/status").read_text()).group(1)) / 1024
+
+
+class Stages:
+    """Seconds spent in each stage, and its peak of memory beyond what the imports take."""
+
+    def __init__(self):
+        self.seconds, self.megabytes = {}, {}
+
+    def begin(self):
+        import umap
+        points = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
+        umap.UMAP(random_state=0, n_jobs=1, n_neighbors=5).fit_transform(points)  # which compiles it
+        self.before = memory("VmRSS")
 
     @contextmanager
     def measure(self, stage):
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
         started = time.perf_counter()
         yield
-        self[stage] = self.get(stage, 0) + time.perf_counter() - started
-
-
-def memory(process="self"):
-    """Return the peak memory of a process, in MB."""
-    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text()).group(1)) / 1024
-
-
-def compile_umap(umap):
-    points = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
-    umap.UMAP(random_state=0, n_jobs=1, n_neighbors=5).fit_transform(points)
+        self.seconds[stage] = self.seconds.get(stage, 0) + time.perf_counter() - started
+        self.megabytes[stage] = max(self.megabytes.get(stage, 0), memory("VmHWM") - self.before)
 
 
 def map_from_vectors(vectors):
@@ -82,7 +88,7 @@ def notebook_way(vectors, address, way, stages, profile):
     os.environ |= {"NEWS_CSV": "headlines.csv", "EMBEDDING_MODEL": "lsa", "MILVUS_ADDRESS": address,
                    "METRIC_TYPE": "IP" if way == 2 else "L2", "INDEX_TYPE": "HNSW" if way in (7, 8) else "FLAT",
                    "MILVUS_COLLECTION": f"benchmark_{os.getpid()}"}
-    names, section, before = {"display": lambda *_: None}, "", 0
+    names, section = {"display": lambda *_: None}, ""
     for cell in nbformat.read(NOTEBOOK, 4).cells:
         if heading := re.search(r"^## (\d+)\.", cell.source, re.M) if cell.cell_type == "markdown" else None:
             section = heading.group(1)
@@ -95,13 +101,12 @@ def notebook_way(vectors, address, way, stages, profile):
             if profile:  # it sees one thread only, so the notebook's two become one
                 names["ThreadPoolExecutor"] = lambda workers: nullcontext(SimpleNamespace(map=map))
             names |= {"embed": lambda texts: np.array([table[text] for text in texts]), "model": "benchmark", "fallback": False}
-            compile_umap(names["umap"])
-            before = memory()
+            stages.begin()
             continue
         if "all_pairs = pairwise_distances" in cell.source:  # the judgement, which is no part of the way
             continue
         if section in ("", "1", "2", "3", "8", *SECTIONS):
-            with stages.measure(SECTIONS.get(section, "setup")):
+            with stages.measure(SECTIONS[section]) if section in SECTIONS else nullcontext():
                 if profile and section in SECTIONS and section != "4":
                     profile.enable()
                 exec(compile(cell.source, f"<notebook, section {section}>", "exec"), names)
@@ -111,16 +116,15 @@ def notebook_way(vectors, address, way, stages, profile):
         names["client"].drop_collection(names["MILVUS_COLLECTION"])
     labels = np.empty(len(vectors), dtype=int)
     labels[names["news"].index] = names["labels"]
-    return labels, before, names["neighbours"]
+    return labels, names["neighbours"]
 
 
 def published_way(vectors, stages):
     """Insert row by row, search ten at a time, fill an n x n matrix; its matrix made symmetric and finite."""
     import hdbscan
-    import umap
     from pymilvus import DataType, MilvusClient
-    compile_umap(umap)
-    before, rows = memory(), len(vectors)
+    stages.begin()
+    rows = len(vectors)
     with stages.measure("store"):
         client = MilvusClient("./published.db")
         schema = client.create_schema(auto_id=False)
@@ -145,22 +149,21 @@ def published_way(vectors, stages):
         labels = hdbscan.HDBSCAN(min_samples=3, min_cluster_size=3, metric="precomputed").fit_predict(matrix)
     with stages.measure("map"):
         map_from_vectors(vectors)
-    return labels, before
+    return labels
 
 
 def without_database(vectors, stages, reduce):
     """HDBSCAN on the vectors, or on five dimensions that UMAP makes of them."""
     import hdbscan
     import umap
-    compile_umap(umap)
-    before = memory()
+    stages.begin()
     with stages.measure("cluster"):
         if reduce:
             points = umap.UMAP(n_components=5, n_neighbors=15, min_dist=0.0, random_state=42, n_jobs=1).fit_transform(vectors)
         labels = hdbscan.HDBSCAN(min_samples=3, min_cluster_size=3).fit_predict(points if reduce else vectors)
     with stages.measure("map"):
         map_from_vectors(vectors)
-    return labels, before
+    return labels
 
 
 def work(way, folder, address, with_profile):
@@ -169,14 +172,14 @@ def work(way, folder, address, with_profile):
     profile = cProfile.Profile() if with_profile else None
     os.chdir(tempfile.mkdtemp(dir=folder))
     if way in OF_NOTEBOOK:
-        labels, before, neighbours = notebook_way(vectors, address or "./milvus.db", way, stages, profile)
+        labels, neighbours = notebook_way(vectors, address or "./milvus.db", way, stages, profile)
         np.save(folder / f"neighbours{way}.npy", neighbours)
     elif way == 4:
-        labels, before = published_way(vectors, stages)
+        labels = published_way(vectors, stages)
     else:
-        labels, before = without_database(vectors, stages, reduce=way == 6)
+        labels = without_database(vectors, stages, reduce=way == 6)
     np.save(folder / f"labels{way}.npy", labels)
-    (folder / f"figures{way}.json").write_text(json.dumps(dict(stages, memory=memory() - before)))
+    (folder / f"figures{way}.json").write_text(json.dumps([stages.seconds, stages.megabytes]))
     if profile:
         stats = pstats.Stats(profile).sort_stats("cumulative").print_stats(35)
         print(f"way {way}: {own_share(stats):.1%} of the time is the notebook's own")
@@ -192,7 +195,8 @@ def own_share(stats):
 
 def server_memory(process):
     """Return the peak memory of the Milvus server below this process, in MB."""
-    return sum(map(memory, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()))
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return sum(memory("VmHWM", child) for child in children)
 
 
 def compare(folder, name, vectors, truth, ways, with_profile):
@@ -215,18 +219,18 @@ def compare(folder, name, vectors, truth, ways, with_profile):
             last = (finished.stderr.strip().splitlines() or ["killed"])[-1]
             row["failed"] = f"exit {finished.returncode}: {last[:60]}"
         else:
-            figures = json.loads((folder / f"figures{way}.json").read_text())
-            row |= {stage: figures.get(stage, 0) for stage in ("store", "neighbours", "cluster", "map")}
-            row["neighbours to map"] = sum(row[stage] for stage in ("neighbours", "cluster", "map"))
-            row["memory MB"] = figures["memory"]
+            seconds, megabytes = json.loads((folder / f"figures{way}.json").read_text())
+            row |= {f"{stage}, s / MB": f"{seconds[stage]:,.1f} / {megabytes[stage]:,.0f}" if stage in seconds else ""
+                    for stage in ("store", "neighbours", "cluster", "map")}
+            row["neighbours to map, s"] = sum(seconds.values()) - seconds.get("store", 0)
             row["labels"] = np.load(folder / f"labels{way}.npy")
             if way in OF_NOTEBOOK:
                 neighbours = np.load(folder / f"neighbours{way}.npy")
                 exact = neighbours if exact is None and way in (1, 2, 3) else exact
-                row["rows/s"] = len(vectors) / row["neighbours"]
+                row["rows/s"] = len(vectors) / seconds["neighbours"]
                 row["recall"] = np.nan if exact is None else np.mean([len(np.intersect1d(*pair)) for pair in zip(exact, neighbours)]) / exact.shape[1]
         rows.append(row)
-        print(f"{name}: {row['way']}", row.get("failed", ""), file=sys.stderr, flush=True)
+        print({column: value for column, value in row.items() if column != "labels"}, file=sys.stderr, flush=True)
     all_pairs = next((row["labels"] for row in rows if row["way"].startswith("5") and "labels" in row), None)
     published = next((row for row in rows if row["way"].startswith("4") and "labels" in row), None)
     for row in rows:
@@ -236,7 +240,7 @@ def compare(folder, name, vectors, truth, ways, with_profile):
             row["agreement with 5"] = np.nan if all_pairs is None else adjusted_rand_score(all_pairs, labels)
             row["with the truth"] = adjusted_rand_score(truth, labels)
             if published:
-                row["times as fast as 4"] = published["neighbours to map"] / row["neighbours to map"]
+                row["times as fast as 4"] = published["neighbours to map, s"] / row["neighbours to map, s"]
     return rows
 
 

@@ -37,16 +37,15 @@ def fewer_rows_than_neighbours():
     return normalize(np.random.default_rng(5).normal(size=(40, 64))), 80
 
 
-def run_on_vectors(workbench, folder, vectors, neighbours, metric="L2"):
-    """Run the notebook with these vectors in place of embeddings; return its variables in the vectors' order."""
+def run_on_vectors(workbench, folder, vectors, **settings):
+    """Run the notebook with these vectors in place of embeddings; return its variables."""
     titles = [f"point {number}" for number in range(len(vectors))]
     pd.DataFrame({"title": titles}).to_csv(folder / "points.csv", index=False)
     np.save(folder / "points.npy", vectors.astype(np.float32))
     lookup = (f"table = dict(zip({titles!r}, np.load({str(folder / 'points.npy')!r})))\n"
               "embed = lambda texts: np.array([table[text] for text in texts])")
-    workbench.said = text_of(workbench.run(
-        until="## 8.", before={"## 4.": lookup}, NEWS_CSV=folder / "points.csv", N_NEIGHBORS=neighbours,
-        MILVUS_ADDRESS=folder / f"{metric}.db", METRIC_TYPE=metric))
+    workbench.said = text_of(workbench.run(until="## 8.", before={"## 4.": lookup}, **{
+        "NEWS_CSV": folder / "points.csv", "MILVUS_ADDRESS": folder / "milvus.db"} | settings))
     return workbench.value("dict(neighbours=neighbours, distances=distances, tree=tree, embeddings=embeddings, labels=labels)")
 
 
@@ -67,7 +66,7 @@ def complete_tree_weight(vectors, min_samples=3):
     (more_identical_rows_than_neighbours, None, 1e-3), (fewer_rows_than_neighbours, False, 1e-6)])
 def test_tree_weighs_as_much_as_that_of_all_pairs(workbench, tmp_path, make, islands, tolerance, metric):
     vectors, neighbours = make()
-    found = run_on_vectors(workbench, tmp_path, vectors, neighbours, metric)
+    found = run_on_vectors(workbench, tmp_path, vectors, N_NEIGHBORS=neighbours, METRIC_TYPE=metric)
     assert found["tree"].sum() / 2 == pytest.approx(complete_tree_weight(found["embeddings"]), rel=tolerance)
     assert np.array_equal(found["neighbours"][:, 0], np.arange(len(vectors)))
     assert (found["distances"][:, 0] == 0).all()
@@ -86,7 +85,7 @@ def test_tree_of_the_sample_weighs_as_much_as_that_of_all_pairs(sample_run):
 def test_far_groups_are_joined_by_their_true_shortest_link(workbench, tmp_path):
     """An artificial link would swallow the smaller group; the true one lets both be found."""
     vectors, neighbours = two_far_groups()
-    found = run_on_vectors(workbench, tmp_path, vectors, neighbours)
+    found = run_on_vectors(workbench, tmp_path, vectors, N_NEIGHBORS=neighbours)
     first = found["embeddings"][:, 0] > found["embeddings"][:, 1]
     across = pairwise_distances(found["embeddings"][first].astype(float), found["embeddings"][~first]).min()
     assert found["tree"].data.max() == pytest.approx(across * (1 + 1e-4), rel=1e-5)

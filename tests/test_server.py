@@ -1,9 +1,11 @@
 """The same notebook on a real Milvus server, older than today's, with authorization switched on."""
 import numpy as np
 import pytest
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, pairwise_distances
+from sklearn.preprocessing import normalize
 
 from conftest import TOKEN, CellError, text_of
+from test_graph import run_on_vectors
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +57,15 @@ def test_an_approximate_index_finds_nearly_the_same(server_run, sample_run, serv
     shared = [len(set(ours) & set(lite)) for ours, lite in zip(
         server_run.value("neighbours"), sample_run.value("neighbours"))]
     assert np.mean(shared) / 80 > 0.95
+
+
+def test_an_approximate_index_holds_all_rows_before_the_search(workbench, server, tmp_path):
+    """Enough rows for a real index: until it is built, a server searches a makeshift one, which misses a third."""
+    vectors = normalize(np.random.default_rng(6).normal(size=(3000, 128)))
+    found = run_on_vectors(workbench, tmp_path, vectors, INDEX_TYPE="HNSW", MILVUS_ADDRESS=server, MILVUS_TOKEN=TOKEN,
+                           MILVUS_COLLECTION="approximate")
+    exact = pairwise_distances(found["embeddings"]).argsort(axis=1)[:, :80]
+    assert np.mean([len(np.intersect1d(*pair)) for pair in zip(exact, found["neighbours"])]) / 80 > 0.9
 
 
 def test_a_second_run_embeds_nothing(server_run, server):

@@ -98,7 +98,7 @@ def test_the_sample_does_not_drive_out_other_headlines(workbench, folder, sample
     more = pd.concat([sample, pd.DataFrame({"title": ["One that the sample lacks"]})])
     more.to_csv(tmp_path / "more.csv", index=False)
     workbench.run(until="## 5.", MILVUS_ADDRESS=milvus_file, NEWS_CSV=tmp_path / "more.csv", before=keep_model)
-    with pytest.raises(CellError, match="^ValueError: news_data holds 1 headlines that the sample lacks: set NEWS_CSV"):
+    with pytest.raises(CellError, match="^ValueError: news_data holds 1 headlines that the sample lacks. Set NEWS_CSV"):
         workbench.run(MILVUS_ADDRESS=milvus_file, NEWS_CSV=None, NEWS_URL=f"http://127.0.0.1:{free_port()}/", before=keep_model)
     said = text_of(workbench.run(until="## 5.", MILVUS_ADDRESS=milvus_file, NEWS_CSV="data/sample_headlines.csv", before=keep_model))
     assert "502 headlines are stored already" in said and "0 headlines embedded and stored, 1 deleted" in said

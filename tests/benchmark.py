@@ -8,7 +8,8 @@ runs in a process of its own, after a small UMAP has been compiled. Memory is ea
   2  the notebook, Milvus Lite, IP        5  no database: hdbscan on the vectors, UMAP from the vectors
   3  the notebook, Milvus server, L2      6  UMAP to 5 dimensions, hdbscan on these, UMAP from the vectors
   7  the notebook, Milvus Lite, HNSW      8  the notebook, Milvus server, HNSW       (approximate; not run unless asked)
-Recall is the share of the exact nearest neighbours that a way's table contains.
+Recall is the share of the exact nearest neighbours that a way's table contains. Agreement and truth are adjusted Rand
+indices, for which all noise is one cluster.
 """
 import argparse
 import cProfile
@@ -228,7 +229,7 @@ def compare(folder, name, vectors, truth, ways, with_profile):
                 neighbours = np.load(folder / f"neighbours{way}.npy")
                 exact = neighbours if exact is None and way in (1, 2, 3) else exact
                 row["rows/s"] = len(vectors) / seconds["neighbours"]
-                row["recall"] = np.nan if exact is None else np.mean([len(np.intersect1d(*pair)) for pair in zip(exact, neighbours)]) / exact.shape[1]
+                row["recall"] = np.nan if exact is None else float(np.mean([len(np.intersect1d(*pair)) for pair in zip(exact, neighbours)]) / exact.shape[1])
         rows.append(row)
         print({column: value for column, value in row.items() if column != "labels"}, file=sys.stderr, flush=True)
     all_pairs = next((row["labels"] for row in rows if row["way"].startswith("5") and "labels" in row), None)

@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from sklearn.preprocessing import normalize
 
-from conftest import NOTEBOOK, milvus_server
+from conftest import NOTEBOOK, milvus_server, recall
 
 WAYS = {1: "notebook, Lite L2", 2: "notebook, Lite IP", 3: "notebook, server L2", 4: "as published, Lite L2",
         5: "no database", 6: "UMAP, then HDBSCAN", 7: "notebook, Lite HNSW", 8: "notebook, server HNSW"}
@@ -229,7 +229,7 @@ def compare(folder, name, vectors, truth, ways, with_profile):
                 neighbours = np.load(folder / f"neighbours{way}.npy")
                 exact = neighbours if exact is None and way in (1, 2, 3) else exact
                 row["rows/s"] = len(vectors) / seconds["neighbours"]
-                row["recall"] = np.nan if exact is None else float(np.mean([len(np.intersect1d(*pair)) for pair in zip(exact, neighbours)]) / exact.shape[1])
+                row["recall"] = np.nan if exact is None else recall(exact, neighbours)
         rows.append(row)
         print({column: value for column, value in row.items() if column != "labels"}, file=sys.stderr, flush=True)
     all_pairs = next((row["labels"] for row in rows if row["way"].startswith("5") and "labels" in row), None)

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from nbclient import NotebookClient
@@ -96,6 +97,23 @@ class Kernel:
 def text_of(cells):
     """Return everything that these cells have printed."""
     return "".join(output.text for cell in cells for output in cell.outputs if output.output_type == "stream")
+
+
+def run_on_vectors(workbench, folder, vectors, **settings):
+    """Run the notebook with these vectors in place of embeddings; return its variables."""
+    titles = [f"point {number}" for number in range(len(vectors))]
+    pd.DataFrame({"title": titles}).to_csv(folder / "points.csv", index=False)
+    np.save(folder / "points.npy", vectors.astype(np.float32))
+    lookup = (f"table = dict(zip({titles!r}, np.load({str(folder / 'points.npy')!r})))\n"
+              "embed = lambda texts: np.array([table[text] for text in texts])")
+    workbench.said = text_of(workbench.run(until="## 8.", before={"## 4.": lookup}, **{
+        "NEWS_CSV": folder / "points.csv", "MILVUS_ADDRESS": folder / "milvus.db"} | settings))
+    return workbench.value("dict(neighbours=neighbours, distances=distances, tree=tree, embeddings=embeddings, labels=labels)")
+
+
+def recall(exact, found):
+    """Return the share of the exact nearest neighbours that the found ones contain; both are n x k row numbers."""
+    return float(np.mean([np.isin(*pair).mean() for pair in zip(exact, found)]))
 
 
 def free_port():

@@ -1,12 +1,11 @@
 """The graph that HDBSCAN gets, on vectors made to be difficult, against the complete graph of all pairs."""
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.sparse.csgraph import minimum_spanning_tree
 from sklearn.metrics import pairwise_distances
 from sklearn.preprocessing import normalize
 
-from conftest import text_of
+from conftest import run_on_vectors
 
 
 def group(random, centre, size, spread=0.3):
@@ -35,18 +34,6 @@ def more_identical_rows_than_neighbours():
 
 def fewer_rows_than_neighbours():
     return normalize(np.random.default_rng(5).normal(size=(40, 64))), 80
-
-
-def run_on_vectors(workbench, folder, vectors, **settings):
-    """Run the notebook with these vectors in place of embeddings; return its variables."""
-    titles = [f"point {number}" for number in range(len(vectors))]
-    pd.DataFrame({"title": titles}).to_csv(folder / "points.csv", index=False)
-    np.save(folder / "points.npy", vectors.astype(np.float32))
-    lookup = (f"table = dict(zip({titles!r}, np.load({str(folder / 'points.npy')!r})))\n"
-              "embed = lambda texts: np.array([table[text] for text in texts])")
-    workbench.said = text_of(workbench.run(until="## 8.", before={"## 4.": lookup}, **{
-        "NEWS_CSV": folder / "points.csv", "MILVUS_ADDRESS": folder / "milvus.db"} | settings))
-    return workbench.value("dict(neighbours=neighbours, distances=distances, tree=tree, embeddings=embeddings, labels=labels)")
 
 
 def complete_tree_weight(vectors, min_samples=3):

@@ -4,8 +4,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score, pairwise_distances
 from sklearn.preprocessing import normalize
 
-from conftest import TOKEN, CellError, text_of
-from test_graph import run_on_vectors
+from conftest import TOKEN, CellError, recall, run_on_vectors, text_of
 
 
 @pytest.fixture(scope="session")
@@ -54,9 +53,7 @@ def test_islands_are_joined_on_the_server_too(server_run):
 def test_an_approximate_index_finds_nearly_the_same(server_run, sample_run, server, index):
     said = text_of(server_run.run(until="## 6.", MILVUS_ADDRESS=server, MILVUS_TOKEN=TOKEN, INDEX_TYPE=index))
     assert "0 headlines embedded and stored" in said
-    shared = [len(set(ours) & set(lite)) for ours, lite in zip(
-        server_run.value("neighbours"), sample_run.value("neighbours"))]
-    assert np.mean(shared) / 80 > 0.95
+    assert recall(sample_run.value("neighbours"), server_run.value("neighbours")) > 0.95
 
 
 def test_an_approximate_index_holds_all_rows_before_the_search(workbench, server, tmp_path):
@@ -65,7 +62,7 @@ def test_an_approximate_index_holds_all_rows_before_the_search(workbench, server
     found = run_on_vectors(workbench, tmp_path, vectors, INDEX_TYPE="HNSW", MILVUS_ADDRESS=server, MILVUS_TOKEN=TOKEN,
                            MILVUS_COLLECTION="approximate")
     exact = pairwise_distances(found["embeddings"]).argsort(axis=1)[:, :80]
-    assert np.mean([len(np.intersect1d(*pair)) for pair in zip(exact, found["neighbours"])]) / 80 > 0.9
+    assert recall(exact, found["neighbours"]) > 0.9
 
 
 def test_a_second_run_embeds_nothing(server_run, server):

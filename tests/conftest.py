@@ -1,114 +1,211 @@
-"""What the tests share: the notebook, executed in a kernel of its own and looked into."""
+"""What the tests share: the notebook, executed in this process, or by the README's command in a kernel."""
+import ast
+import contextlib
+import io
 import os
-import pickle
 import re
+import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from milvus_lite.server_manager import server_manager_instance
 
 sys.dont_write_bytecode = True  # the tests leave nothing in the working copy
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOK = ROOT / "hdbscan_clustering_with_milvus.ipynb"
+NOTEBOOK = Path(os.environ.get("NOTEBOOK_UNDER_TEST", ROOT / "hdbscan_clustering_with_milvus.ipynb"))
 SAMPLE = ROOT / "data" / "sample_headlines.csv"
 TOKEN = "root:Milvus"  # of the server, from the start
-SETTINGS = re.findall(r'^\w+ = setting\(\s*"(\w+)"', "\n".join(
+SETTINGS = re.findall(r'^\w+ = (?:int\()?setting\("(\w+)"', "\n".join(
     cell.source for cell in nbformat.read(NOTEBOOK, 4).cells if cell.cell_type == "code"), re.M)
+HUB = socket.socket()  # where models are asked for: it refuses every caller, unless a test makes it listen
+HUB.bind(("127.0.0.1", 0))
 
 
-class CellError(Exception):
-    """An error in a cell: what its reader finds at the end of the traceback, as "Type: message"."""
+def sections():
+    """Return {number of a section: the sources of its code cells}."""
+    found, number = {}, 0
+    for cell in nbformat.read(NOTEBOOK, 4).cells:
+        heading = re.search(r"^## (\d+)\.", cell.source, re.M)
+        if cell.cell_type == "markdown" and heading:
+            number = int(heading.group(1))
+        elif cell.cell_type == "code":
+            found.setdefault(number, []).append(cell.source)
+    return found
 
 
-class Kernel:
-    """A Jupyter kernel in a folder of its own, in which the notebook's cells are executed.
+OWN = {name: value for name, value in os.environ.items()  # without what the person who runs the tests has set
+       if name not in SETTINGS and not name.startswith(("HF_", "PLOTLY_"))}
 
-    The folder is empty but for what a test puts there, so nothing of the working copy is read or written. Every run
-    names its data and its embedding; nothing is asked of the network.
+
+def environment(folder, settings):
+    """Return the environment of a run in this folder."""
+    settings = {"NEWS_CSV": SAMPLE, "EMBEDDING_MODEL": "lsa", "MILVUS_ADDRESS": folder / "milvus.db",
+                "HF_HOME": folder / "hub", "HF_ENDPOINT": "http://127.0.0.1:%d" % HUB.getsockname()[1]} | settings
+    return OWN | {name: str(value) for name, value in settings.items() if value is not None}
+
+
+class Run(dict):
+    """The variables of a run, also as attributes; `said` is what it printed, `shown` its tables and figures."""
+    __getattr__ = dict.__getitem__
+
+
+def execute(source, names):
+    """Execute a cell and return the value of its last expression, if that is what it ends in."""
+    body = ast.parse(source).body
+    last = body.pop() if isinstance(body[-1], ast.Expr) else None
+    exec(compile(ast.Module(body, []), "<cell>", "exec"), names)
+    return eval(compile(ast.Expression(last.value), "<cell>", "eval"), names) if last else None
+
+
+@lru_cache
+def imports():
+    """Return the names that the notebook's import cell makes; it is executed once."""
+    names = {}
+    execute(next(source for source in sections()[1] if re.search("^import ", source, re.M)), names)
+    return names
+
+
+@contextlib.contextmanager
+def runner(folder):
+    """Give a function that executes the notebook in this folder and process; close its Milvus clients at the end.
+
+    The function takes settings, the section to stop before, sections to leave out, functions to call on the
+    variables before a section, and patterns to replace in the source. It returns the variables.
     """
+    runs = []
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.cells = nbformat.read(NOTEBOOK, 4).cells
-        self.notebook = nbformat.v4.new_notebook(cells=[])
-        self.client = NotebookClient(self.notebook, kernel_name="python3", timeout=600,
-                                     resources={"metadata": {"path": str(folder)}})
-        self.fresh = True
-
-    def start(self, **settings):
-        # no setting of the person who runs the tests gets in, and no model or token of theirs is used
-        inherited = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-        self.client.create_kernel_manager()
-        self.client.start_new_kernel(env=inherited | {
-            "HF_HOME": str(self.folder / "huggingface"), "HF_ENDPOINT": f"http://127.0.0.1:{free_port()}"} | settings)
-        self.client.start_new_kernel_client()
-        return self
-
-    def execute(self, source):
-        """Execute one cell and return it with its outputs; an error in it is raised as CellError."""
-        self.notebook.cells.append(nbformat.v4.new_code_cell(source))
-        try:
-            return self.client.execute_cell(self.notebook.cells[-1], len(self.notebook.cells) - 1)
-        except CellExecutionError as error:
-            raise CellError(f"{error.ename}: {error.evalue}") from None
-
-    def run(self, until=None, before={}, **settings):
-        """Execute the notebook under these settings, up to the heading `until`, and return its code cells, executed.
-
-        `before` maps a heading to code executed just before its section. In a kernel that has run before, the
-        install and import cells are left out.
-        """
-        settings = {"NEWS_CSV": str(SAMPLE), "EMBEDDING_MODEL": "lsa"} | settings
-        self.execute("import os\nfor name in %r:\n    os.environ.pop(name, None)\nos.environ.update(%r)" % (
-            SETTINGS, {name: str(value) for name, value in settings.items() if value is not None}))
-        executed = []
-        for cell in self.cells:
-            headings = [line for line in cell.source.splitlines() if line.startswith("## ")]
-            if cell.cell_type == "markdown":
-                if until and any(until in heading for heading in headings):
+    def run(until=99, skip=(), before={}, replace={}, **settings):
+        with contextlib.chdir(folder), mock.patch.dict(os.environ, environment(folder, settings), clear=True), \
+                contextlib.redirect_stdout(io.StringIO()) as out:
+            names = Run(imports())
+            names.shown = []
+            names["display"] = names.shown.append
+            runs.append(names)
+            for number, sources in sections().items():
+                if number >= until:
                     break
-                for heading, code in before.items():
-                    if any(heading in line for line in headings):
-                        self.execute(code)
-            elif self.fresh or not re.match(r"(import|from) ", cell.source):
-                executed.append(self.execute(cell.source))
-        self.fresh = False
-        return executed
-
-    def value(self, expression):
-        """Return the value of an expression in the kernel."""
-        path = self.folder / "value.pickle"
-        self.execute(f"import pickle\nwith open({str(path)!r}, 'wb') as file:\n    pickle.dump({expression}, file)")
-        return pickle.loads(path.read_bytes())
-
-    def stop(self):
-        self.client._cleanup_kernel()
-
-
-def text_of(cells):
-    """Return everything that these cells have printed."""
-    return "".join(output.text for cell in cells for output in cell.outputs if output.output_type == "stream")
+                before.get(number, dict)(*[names] * (number in before))
+                for source in sources if number not in skip else []:
+                    for pattern, text in replace.get(number, {}).items():
+                        source = re.sub(pattern, text, source)
+                    if not source.startswith("%pip") and not re.search("^import ", source, re.M):
+                        names.shown.append(execute(source, names))
+            names.said = out.getvalue()
+            return names
+    try:
+        yield run
+    finally:
+        for names in runs:
+            if "client" in names:
+                names["client"].close()
+                server_manager_instance.release_server(names["MILVUS_ADDRESS"])  # that of Milvus Lite, if it is one
 
 
-def run_on_vectors(workbench, folder, vectors, **settings):
-    """Run the notebook with these vectors in place of embeddings; return its variables."""
+def given_vectors(folder, vectors):
+    """Return what makes a run take these vectors for embeddings; questions get the first."""
     titles = [f"point {number}" for number in range(len(vectors))]
     pd.DataFrame({"title": titles}).to_csv(folder / "points.csv", index=False)
-    np.save(folder / "points.npy", vectors.astype(np.float32))
-    lookup = (f"table = dict(zip({titles!r}, np.load({str(folder / 'points.npy')!r})))\n"
-              "embed = lambda texts: np.array([table[text] for text in texts])")
-    workbench.said = text_of(workbench.run(until="## 8.", before={"## 4.": lookup}, **{
-        "NEWS_CSV": folder / "points.csv", "MILVUS_ADDRESS": folder / "milvus.db"} | settings))
-    return workbench.value("dict(neighbours=neighbours, distances=distances, tree=tree, embeddings=embeddings, labels=labels)")
+    table = dict(zip(titles, np.float32(vectors)))
+    embed = {"model": "given", "embed": lambda texts: np.array([table.get(text, vectors[0]) for text in texts])}
+    return {"NEWS_CSV": folder / "points.csv", "skip": [3], "before": {4: lambda names: names.update(embed)}}
+
+
+def count_embedded(names):
+    """List the headlines that are embedded from now on; the first is once more, where a collection is made."""
+    quick, headlines, names["embedded"] = names["embed"], set(names["news"]["text"]), []
+
+    def embed(texts):
+        names["embedded"].extend(headlines.intersection(texts))
+        return quick(texts)
+    names["embed"] = embed
+
+
+def keep_model(names):
+    """Call lsa another name, so that its collection is kept as that of BGE-M3 is."""
+    names["model"] = "kept"
+    count_embedded(names)
+
+
+def killer(function, calls):
+    """Return code after which the call of this function that comes after so many others kills the kernel."""
+    return f"""
+calls, alive = [], {function}
+def deadly(*arguments):
+    calls.append(arguments)
+    if len(calls) > {calls}:
+        os.kill(os.getpid(), 9)
+    return alive(*arguments)
+{function} = deadly"""
+
+
+def executed(folder, cells=None, before={}, **settings):
+    """Execute the notebook by the README's command in this folder; return folder, exit status, words and outputs.
+
+    `cells` are sources to execute instead, `before` maps a section to code put before it.
+    """
+    cells = cells or [source for number, sources in sections().items() for source in [before.get(number, "")] + sources]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    nbformat.write(notebook, folder / NOTEBOOK.name)
+    done = subprocess.run(
+        [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--output-dir", "output", NOTEBOOK.name],
+        cwd=folder, env=environment(folder, {"PIP_NO_INDEX": "1"} | settings), capture_output=True, text=True)
+    path = folder / "output" / NOTEBOOK.name
+    outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.outputs] if path.exists() else []
+    return SimpleNamespace(folder=folder, status=done.returncode, said=done.stderr, outputs=outputs)
+
+
+def make_checkpoint(folder):
+    """Make a small model in BGE-M3's format in a process of its own; return its folder."""
+    subprocess.run([sys.executable, Path(__file__).with_name("checkpoint.py"), folder / "small-bge-m3", SAMPLE],
+                   env=environment(folder, {}), check=True)
+    return folder / "small-bge-m3"
+
+
+# what needs a kernel, or another process; done beside the tests, in this order
+BACKGROUND = {
+    "lsa_run": lambda folder, made: executed(folder),
+    "checkpoint": lambda folder, made: make_checkpoint(folder),
+    "bge_run": lambda folder, made: executed(folder, EMBEDDING_MODEL=made["checkpoint"].result()),
+    "killed_embedding": lambda folder, made: executed(  # after the text whose dimension is measured, and one call
+        folder, before={4: killer("embed", 2)}, EMBEDDING_MODEL=made["checkpoint"].result()),
+    "killed_labels": lambda folder, made: executed(
+        folder, before={4: "model = 'kept'", 10: killer("client.upsert", 1)})}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def background(request, tmp_path_factory):
+    """{name: future} of those of BACKGROUND that the selected tests use."""
+    wanted, made = {name for item in request.session.items for name in item.fixturenames}, {}
+    with ThreadPoolExecutor(1) as pool:
+        for name, make in BACKGROUND.items():
+            if name in wanted:
+                made[name] = pool.submit(make, tmp_path_factory.mktemp(name), made)
+        yield made
+        pool.shutdown(cancel_futures=True)
+
+
+def of_background(name):
+    return pytest.fixture(scope="session", name=name)(lambda background: background[name].result())
+
+
+lsa_run, checkpoint, bge_run, killed_embedding, killed_labels = map(of_background, BACKGROUND)
+
+
+def rows_of(client, collection):
+    """Return all rows of a collection, {id: (text, cluster)}."""
+    rows = client.query(collection, filter="id >= 0", output_fields=["text", "cluster"], limit=10_000)
+    return {row["id"]: (row["text"], row["cluster"]) for row in rows}
 
 
 def recall(exact, found):
@@ -123,7 +220,7 @@ def free_port():
         return listener.getsockname()[1]
 
 
-@contextmanager
+@contextlib.contextmanager
 def milvus_server(folder, *options):
     """Run a real Milvus server with its data in this folder; give its address and its process."""
     port = free_port()
@@ -135,33 +232,32 @@ def milvus_server(folder, *options):
         process.stdin.close()  # which stops it
 
 
-@pytest.fixture(scope="session")
-def new_kernel(tmp_path_factory):
-    """Return a function that starts a kernel in an empty folder."""
-    kernels = []
-
-    def start(**environment):
-        kernels.append(Kernel(tmp_path_factory.mktemp("run")).start(**environment))
-        return kernels[-1]
-    yield start
-    for kernel in kernels:
-        kernel.stop()
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """End a test that would hang; not an exception of the kind that the notebook catches."""
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("no end after 150 seconds"))
+    signal.alarm(150)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
 
 
-@pytest.fixture(scope="session")
-def sample_run(new_kernel):
-    """The notebook executed on the sample, with Milvus Lite and lsa; nobody changes its variables."""
-    kernel = new_kernel()
-    kernel.executed = kernel.run()
-    return kernel
+@pytest.fixture
+def run(tmp_path):
+    """A function that executes the notebook in this process, see `runner`."""
+    with runner(tmp_path) as function:
+        yield function
 
 
 @pytest.fixture(scope="session")
-def workbench(new_kernel):
-    """A kernel in which the notebook is run again and again; each test takes its own Milvus file."""
-    kernel = new_kernel()
-    kernel.run(until="## 2.")
-    return kernel
+def sample_run(tmp_path_factory):
+    """The whole notebook on the sample, with lsa and Milvus Lite, in this process; nobody changes it."""
+    folder = tmp_path_factory.mktemp("sample")
+    with runner(folder) as function:
+        names = function()
+        names.folder = folder
+        yield names
 
 
 @pytest.fixture(scope="session")
@@ -177,14 +273,9 @@ def server(tmp_path_factory):
 def anywhere(request, tmp_path):
     """Settings for Milvus Lite and for a real server, with a collection that nobody else uses."""
     if request.param == "lite":
-        return {"MILVUS_ADDRESS": tmp_path / "milvus.db", "MILVUS_COLLECTION": "own"}
+        return {"MILVUS_COLLECTION": "own"}
     return {"MILVUS_ADDRESS": request.getfixturevalue("server"), "MILVUS_TOKEN": TOKEN,
             "MILVUS_COLLECTION": "own_" + re.sub(r"\W", "_", tmp_path.name)}
-
-
-@pytest.fixture
-def milvus_file(tmp_path):
-    return tmp_path / "milvus.db"
 
 
 @pytest.fixture(scope="session")

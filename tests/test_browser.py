@@ -9,7 +9,8 @@ import plotly.io as pio
 import pytest
 from playwright.sync_api import sync_playwright
 
-from conftest import SAMPLE
+from conftest import runner
+from test_news import headlines
 
 FIGURE = "application/vnd.plotly.v1+json"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -19,21 +20,7 @@ if not BROWSER and not os.environ.get("CI"):
     pytest.skip("no Chromium on this machine: apt-get install chromium", allow_module_level=True)
 
 
-@pytest.fixture(scope="session")
-def nasty_run(workbench, tmp_path_factory):
-    """A run on the sample with a headline that would be markup if it were not escaped."""
-    folder = tmp_path_factory.mktemp("nasty")
-    headlines = pd.read_csv(SAMPLE, dtype=str, keep_default_na=False)
-    headlines.loc[0, "title"] = NASTY
-    headlines.to_csv(folder / "news.csv", index=False)
-    workbench.executed = workbench.run(
-        NEWS_CSV=folder / "news.csv", MILVUS_ADDRESS=folder / "milvus.db", OUTPUT_DIR=folder / "output")
-    workbench.page = folder / "output" / "clusters.html"
-    workbench.headlines, workbench.titles = workbench.value("(news['title'].tolist(), titles)")
-    return workbench
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=BROWSER, args=[
@@ -42,66 +29,124 @@ def browser():
         started.close()
 
 
-@pytest.fixture(scope="session", params=["figure stored in the notebook", "clusters.html"])
-def page(request, browser, nasty_run, tmp_path_factory):
-    """The map, drawn; the browser has no network."""
-    path = nasty_run.page
-    if request.param != "clusters.html":
-        figures = [output.data[FIGURE] for cell in nasty_run.executed for output in cell.outputs
-                   if FIGURE in output.get("data", {})]
-        assert len(figures) == 1
-        path = tmp_path_factory.mktemp("figure") / "figure.html"
-        pio.from_json(json.dumps(figures[0]), skip_invalid=True).write_html(path, include_plotlyjs=True)
-    context = browser.new_context(offline=True, viewport={"width": 1200, "height": 800})
-    page = context.new_page()
-    page.goto(Path(path).as_uri())
-    page.wait_for_selector(".scatterlayer .point")
-    yield page
-    context.close()
+@pytest.fixture
+def draw(browser):
+    """A function that opens a file in the browser, which has no network, and returns the page with the map drawn."""
+    with browser.new_context(offline=True, viewport={"width": 1200, "height": 800}) as context:
+        def draw(path):
+            page = context.new_page()
+            page.goto(Path(path).as_uri())
+            page.wait_for_selector(".scatterlayer .point")
+            return page
+        yield draw
 
 
-def test_as_many_points_as_headlines(page, nasty_run):
-    assert page.locator(".scatterlayer .trace .points path.point").count() == len(nasty_run.headlines) == 501
+@pytest.fixture(scope="module")
+def saved_map(tmp_path_factory, sample):
+    """clusters.html of the sample with a headline that would be markup if it were not escaped; and the table."""
+    folder = tmp_path_factory.mktemp("nasty")
+    sample.assign(title=[NASTY, *sample["title"][1:]]).to_csv(folder / "news.csv", index=False)
+    with runner(folder) as run:
+        run(NEWS_CSV=folder / "news.csv", skip=[10, 11])
+    return folder / "output" / "clusters.html", pd.read_csv(folder / "output" / "clusters.csv", keep_default_na=False)
 
 
-def test_titles_of_stories_are_on_the_map(page, nasty_run):
-    written = page.locator(".scatterlayer .textpoint").all_text_contents()
-    wanted = [title.split(", ")[:2] for title in nasty_run.titles[:50]]
-    assert len(written) == len(wanted)
-    for text, words in zip(written, wanted):
-        assert all(word in text for word in words)
+@pytest.fixture(scope="module")
+def stored_map(lsa_run, tmp_path_factory):
+    """The map as the notebook stores it, that of its figures with a title and the most traces; and the table."""
+    figures = [output.data[FIGURE] for output in lsa_run.outputs if FIGURE in output.get("data", {})]
+    path = tmp_path_factory.mktemp("figure") / "figure.html"
+    pio.from_json(json.dumps(max(figures, key=lambda figure: len(figure["data"]))), skip_invalid=True).write_html(path)
+    return path, pd.read_csv(lsa_run.folder / "output" / "clusters.csv", keep_default_na=False)
 
 
-def hover(page, row):
-    """Move the mouse to the point of a row and return the text of the label that appears."""
-    x, y = page.evaluate("""row => {
-        const plot = document.querySelector('.js-plotly-plot'), layout = plot._fullLayout, box = plot.getBoundingClientRect();
-        return [box.x + layout.xaxis._offset + layout.xaxis.l2p(plot.data[0].x[row]),
-                box.y + layout.yaxis._offset + layout.yaxis.l2p(plot.data[0].y[row])]}""", row)
+@pytest.fixture(params=["stored_map", "saved_map"])
+def map_and_table(request, draw):
+    path, table = request.getfixturevalue(request.param)
+    return draw(path), table
+
+
+def hover(page, x, y):
+    """Move the mouse to a place on the map and return the text of the label that appears, without its spaces."""
+    page.evaluate("""([x, y]) => Plotly.relayout(document.querySelector('.js-plotly-plot'), {
+        'xaxis.range': [x - 0.01, x + 0.01], 'yaxis.range': [y - 0.01, y + 0.01]})""", [x, y])
+    box = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
     page.mouse.move(5, 5)
-    page.mouse.move(x, y, steps=4)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=4)
     page.wait_for_selector(".hoverlayer .hovertext")
-    return " ".join(page.locator(".hoverlayer .hovertext").first.text_content().split())
+    return "".join(page.locator(".hoverlayer .hovertext").first.text_content().split())
 
 
 def without_spaces(text):
     return "".join(text.split())
 
 
-def test_hover_shows_a_headline_and_its_story(page, nasty_run):
-    row = nasty_run.value("int(np.flatnonzero(labels == 1)[0])")
-    shown = without_spaces(hover(page, row))
-    # points may overlap: whichever is on top, it is a whole headline of the data
-    assert any(without_spaces(headline) in shown for headline in nasty_run.headlines)
-    assert any(without_spaces(title) in shown for title in nasty_run.titles + ["noise"])
+def shown(page):
+    """Return how many points and names are drawn; hidden traces are not."""
+    return page.locator(".scatterlayer path.point").count(), page.locator(".scatterlayer .textpoint").count()
 
 
-def test_markup_in_a_headline_is_text(page, nasty_run):
-    row = nasty_run.headlines.index(NASTY)
-    page.evaluate("""([row]) => Plotly.relayout(document.querySelector('.js-plotly-plot'), {
-        'xaxis.range': [0, 1].map(side => document.querySelector('.js-plotly-plot').data[0].x[row] + (side - 0.5) / 50),
-        'yaxis.range': [0, 1].map(side => document.querySelector('.js-plotly-plot').data[0].y[row] + (side - 0.5) / 50)
-    })""", [row])
-    assert without_spaces(NASTY) in without_spaces(hover(page, row))
-    assert page.title() != "owned" and page.locator("img[src=x]").count() == 0
-    assert page.locator(".hoverlayer img, .hoverlayer b").count() == 0
+def test_as_many_points_as_headlines(map_and_table):
+    page, table = map_and_table
+    assert shown(page)[0] == len(table) == 501
+
+
+def test_names_on_the_map_are_readable_beginnings_of_headlines(map_and_table):
+    page, table = map_and_table
+    names = [without_spaces(text).removesuffix("…") for text in page.locator(".scatterlayer .textpoint").all_text_contents()]
+    stories = set(map(without_spaces, table["cluster_name"])) - {""}
+    assert len(set(names)) == len(names) > 20 and all(any(story.startswith(name) for story in stories) for name in names)
+    boxes = [text.bounding_box() for text in page.locator(".scatterlayer .textpoint").all()]
+    for number, one in enumerate(boxes):
+        for other in boxes[:number]:
+            across = min(one["x"] + one["width"], other["x"] + other["width"]) - max(one["x"], other["x"])
+            down = min(one["y"] + one["height"], other["y"] + other["height"]) - max(one["y"], other["y"])
+            assert min(across, down) <= 0 or across * down < 0.1 * one["width"] * one["height"], (one, other)
+
+
+@pytest.mark.parametrize("story", ["of a story", "noise"])
+def test_hover_shows_a_headline_and_its_story(map_and_table, story):
+    page, table = map_and_table
+    row = table[(table["cluster"] >= 0) if story == "of a story" else (table["cluster"] < 0)].iloc[7]
+    label = hover(page, row["x"], row["y"])
+    near = table[(abs(table[["x", "y"]] - row[["x", "y"]].astype(float)) < 0.01).all(axis=1)]  # points may overlap
+    assert label in [without_spaces(title + name) for title, name in zip(near["title"], near["cluster_name"])]
+
+
+def test_markup_in_a_headline_is_text(saved_map, draw):
+    path, table = saved_map
+    page, row = draw(path), table.iloc[0]
+    assert hover(page, row["x"], row["y"]).startswith(without_spaces(NASTY))
+    assert page.title() != "owned" and page.locator("img[src=x], .hoverlayer img, .hoverlayer b").count() == 0
+
+
+def test_the_legend_hides_a_story_and_shows_it_alone(map_and_table):
+    page, table = map_and_table
+    points, names = shown(page)
+    sizes = table["cluster"].value_counts()
+    entries = page.locator(".legend .traces")
+    largest = next(entry for entry in entries.all() if without_spaces(table["cluster_name"][table["cluster"] == 0].iloc[0])
+                   .startswith(without_spaces(entry.text_content()).removesuffix("…")))
+    toggle = largest.locator(".legendtoggle")
+    toggle.click()
+    page.wait_for_function("points => document.querySelectorAll('.scatterlayer path.point').length < points", arg=points)
+    assert shown(page) == (points - sizes[0], names - 1)
+    toggle.click()
+    page.wait_for_function("points => document.querySelectorAll('.scatterlayer path.point').length == points", arg=points)
+    toggle.dblclick()
+    page.wait_for_function("points => document.querySelectorAll('.scatterlayer path.point').length == points", arg=int(sizes[0]))
+    assert shown(page) == (sizes[0], 1)
+
+
+@pytest.mark.parametrize("language", ["Chinese", "Japanese"])
+def test_names_in_languages_without_spaces_are_drawn(draw, tmp_path, language):
+    titles = [title for _, title in headlines(language)]
+    pd.DataFrame({"title": [f"{title}——{titles[number - 1]}" for number, title in enumerate(titles)]}).to_csv(
+        tmp_path / "news.csv", index=False)
+    with runner(tmp_path) as run:
+        found = run(NEWS_CSV=tmp_path / "news.csv", skip=[10, 11])
+    page = draw(tmp_path / "output" / "clusters.html")
+    drawn = page.locator(".scatterlayer .textpoint").all_text_contents()
+    assert drawn and all(len(text) > 10 and text.endswith("…") for text in drawn)
+    for text in drawn:
+        assert any(name.startswith(without_spaces(text).removesuffix("…")) for name in found.stories["name"])

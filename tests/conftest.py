@@ -24,6 +24,7 @@ from milvus_lite.server_manager import server_manager_instance
 sys.dont_write_bytecode = True  # the tests leave nothing in the working copy
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = Path(os.environ.get("NOTEBOOK_UNDER_TEST", ROOT / "hdbscan_clustering_with_milvus.ipynb"))
+COMMAND = f"nbconvert --to notebook --execute --output-dir output {NOTEBOOK.name}"  # the README's
 SAMPLE = ROOT / "data" / "sample_headlines.csv"
 TOKEN = "root:Milvus"  # of the server, from the start
 SETTINGS = re.findall(r'^\w+ = (?:int\()?setting\("(\w+)"', "\n".join(
@@ -158,7 +159,7 @@ def executed(folder, cells=None, before={}, **settings):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
     nbformat.write(notebook, folder / NOTEBOOK.name)
     done = subprocess.run(
-        [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--output-dir", "output", NOTEBOOK.name],
+        [sys.executable, "-m", *COMMAND.split()],
         cwd=folder, env=environment(folder, {"PIP_NO_INDEX": "1"} | settings), capture_output=True, text=True)
     path = folder / "output" / NOTEBOOK.name
     outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.outputs] if path.exists() else []

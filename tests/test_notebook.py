@@ -4,7 +4,6 @@ import re
 import zipfile
 
 import nbformat
-import pytest
 from packaging.requirements import Requirement
 
 from conftest import COMMAND, NOTEBOOK, ROOT, SETTINGS, executed

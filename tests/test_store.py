@@ -2,6 +2,7 @@
 import shutil
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def test_a_kill_while_labels_are_written_back_is_mended(run, killed_labels):
 def test_a_run_that_ended_between_collection_and_index_does_no_harm(run, monkeypatch, tmp_path):
     given = random_vectors(tmp_path)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MilvusClient, "create_index", lambda *_, **__: exec("raise KeyboardInterrupt"))
+        patch.setattr(MilvusClient, "create_index", Mock(side_effect=KeyboardInterrupt))
         run(until=5, **given)
     found = run(until=5, **given)
     assert "0 headlines are stored already, 120 are new" in found.said and "120 rows in points_given" in found.said

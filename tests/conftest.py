@@ -236,8 +236,8 @@ def milvus_server(folder, *options):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     """End a test that would hang; not an exception of the kind that the notebook catches."""
-    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("no end after 150 seconds"))
-    signal.alarm(150)
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("no end after 300 seconds"))
+    signal.alarm(300)
     try:
         return (yield)
     finally:

@@ -131,6 +131,19 @@ def test_new_headlines_are_placed(sample_run, headline, word):
     assert story == "" if word is None else word in sample_run.stories.set_index("name")["words"][story]
 
 
+def test_new_headlines_are_placed_by_headlines_in_stories_only(sample_run):
+    embeddings, names = sample_run.embeddings, sample_run.news["cluster_name"].to_numpy()
+    in_story, found = np.flatnonzero(sample_run.labels >= 0), []
+    for title in sample_run.news["title"][::10]:  # near a headline without being one
+        distance = np.linalg.norm(embeddings - sample_run.embed([title]), axis=1)
+        nearest = in_story[distance[in_story].argsort()[:5]]
+        expected = pd.Series(names[nearest[distance[nearest] < sample_run.core_distance[nearest]]]).mode().get(0, "")
+        assert sample_run.place_headline(title) == expected
+        reached = distance < sample_run.core_distance
+        found.append((expected != "", (sample_run.labels[reached] < 0).sum() > reached.sum() / 2))
+    assert {(True, False), (True, True), (False, True)} <= set(found)  # also where noise is in the majority
+
+
 def test_shuffled_graph_gives_the_same_stories(sample_run):
     """Sorting the headlines alone would make files in any order alike; here the rows of the graph change places."""
     edges = sample_run.edges

@@ -140,7 +140,7 @@ def test_a_milvus_that_is_not_there(run, address, token, expected):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         ports = {"closed": free_port(), "silent": silent.getsockname()[1]}
         with pytest.raises(Exception, match=expected.format(**ports)) as error:
-            run(until=5, MILVUS_ADDRESS=address.format(**ports), MILVUS_TOKEN=token, replace={4: {"timeout=10": "timeout=2"}})
+            run(until=5, MILVUS_ADDRESS=address.format(**ports), MILVUS_TOKEN=token, replace={4: {"timeout=10": "timeout=1"}})
     assert "secret" not in one_sentence(error)
 
 
@@ -148,5 +148,5 @@ def test_a_milvus_that_is_not_there(run, address, token, expected):
 def test_a_wrong_token_is_an_error_without_the_token(run, server, token):
     assert TOKEN not in (token, "")
     with pytest.raises(Exception, match="illegal connection params") as error:
-        run(until=5, MILVUS_ADDRESS=server, MILVUS_TOKEN=token, replace={4: {"timeout=10": "timeout=2"}})
+        run(until=5, MILVUS_ADDRESS=server, MILVUS_TOKEN=token, replace={4: {"timeout=10": "timeout=1"}})
     assert "secret" not in one_sentence(error)

@@ -66,12 +66,12 @@ def test_settings_come_from_the_environment_then_env_then_the_default(run, tmp_p
     assert (names.N_NEIGHBORS, names.METRIC_TYPE, names.INDEX_TYPE) == (80, "", "FLAT")
 
 
-def test_what_is_merged_and_cut(run, tmp_path, anywhere):
+def test_what_is_merged_and_cut(run, tmp_path):
     rows = [("One", "a"), ("One", "a"), ("One", "b"), ("", "no title"), ("   ", "blank"), ("Two", ""), ("Three", ""),
             ("Four", LONG), ("five", "x"), ("Six ", "x"), ("Six", "x")]
     pd.DataFrame(rows, columns=["title", "description"]).to_csv(tmp_path / "news.csv", index=False)
-    names = run(until=5, NEWS_CSV=tmp_path / "news.csv", **anywhere)
-    assert "9 titles in" in names.said and "2 of them copies" in names.said and "7 rows in own" in names.said
+    names = run(until=5, NEWS_CSV=tmp_path / "news.csv")
+    assert "9 titles in" in names.said and "2 of them copies" in names.said and "7 rows in news_lsa" in names.said
     stored = names.client.query(names.collection, filter="id >= 0", output_fields=["text"])
     cut = max((row["text"] for row in stored), key=len)
     assert 15_000 < len(cut) < 40_000 and cut == ("Four\n" + LONG)[:len(cut)]

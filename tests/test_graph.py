@@ -109,7 +109,7 @@ def test_hnsw_answers_a_filter_however_few_rows_satisfy_it(run, tmp_path):
     random = np.random.default_rng(9)
     vectors = np.vstack([group(random, centre, size) for centre in normalize(random.normal(size=(40, 64))) for size in [3, 97]])
     settings = given_vectors(tmp_path, normalize(vectors)[:2000])
-    found = run(until=11, **settings | {"skip": [3, 9]}, INDEX_TYPE="HNSW")
+    found = run(until=11, **settings | {"skip": [3, 9]}, INDEX_TYPE="HNSW", replace={7: {"<= 3000": "<= 0"}})  # not all pairs
     assert len(found.stories) > 10
     for number, story in found.stories.iterrows():
         answers = found.ask("point 7", f"cluster == {number}", limit=story["headlines"] + 1)

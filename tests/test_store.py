@@ -11,6 +11,7 @@ from pymilvus import DataType, MilvusClient
 from sklearn.preprocessing import normalize
 
 from conftest import count_embedded, environment, execute, given_vectors, keep_model, rows_of, sections
+from test_bad_input import LONG
 
 
 def random_vectors(folder, rows=120):
@@ -62,21 +63,26 @@ print(client.list_collections())"""
     assert "120 rows in points_given" in run(until=5, **random_vectors(tmp_path)).said
 
 
+def test_a_second_run_changes_nothing(run, sample, tmp_path):
+    sample[:60].to_csv(tmp_path / "a.csv", index=False)
+    first, again = [run(until=11, skip=[9], before={4: keep_model}, NEWS_CSV=tmp_path / "a.csv") for _ in range(2)]
+    assert len(first.embedded) == 61 and (first.labels >= 0).any()
+    assert again.embedded == [] and len(again.changed) == 0 and np.array_equal(again.labels, first.labels)
+
+
 def test_a_second_run_stores_only_what_is_new(run, anywhere, sample, tmp_path):
     sample = sample.iloc[:60]
     sample.to_csv(tmp_path / "a.csv", index=False)
     first = run(until=11, skip=[9], before={4: keep_model}, NEWS_CSV=tmp_path / "a.csv", **anywhere)
-    assert len(first.embedded) == 61 and (first.labels >= 0).any()
-    again = run(until=11, skip=[9], before={4: keep_model}, NEWS_CSV=tmp_path / "a.csv", **anywhere)
-    assert again.embedded == [] and len(again.changed) == 0 and np.array_equal(again.labels, first.labels)
     changed = sample.drop(index=[0, 1, 2])
-    changed.loc[5, "title"] = "A title that nobody has seen before"
+    changed.loc[5, ["title", "description"]] = "A title that nobody has seen before", LONG
     changed.to_csv(tmp_path / "a.csv", index=False)
-    third = run(until=11, skip=[9], before={4: keep_model}, NEWS_CSV=tmp_path / "a.csv", **anywhere)
-    assert "60 headlines are stored already, 1 are new, 4 are gone" in third.said and "57 rows in own" in third.said
-    assert len(third.embedded) == 1 and third.embedded[0].startswith("A title that nobody")
-    news = third.news
-    assert rows_of(third.client, third.collection) == dict(zip(news["id"], zip(news["text"], third.labels)))
+    second = run(until=11, skip=[9], before={4: keep_model}, NEWS_CSV=tmp_path / "a.csv", **anywhere)
+    assert "60 headlines are stored already, 1 are new, 4 are gone" in second.said and "57 rows in own" in second.said
+    assert len(first.embedded) == 61 and len(second.embedded) == 1
+    assert second.embedded[0].startswith("A title that nobody") and len(second.embedded[0]) > 15_000
+    news = second.news
+    assert rows_of(second.client, second.collection) == dict(zip(news["id"], zip(news["text"], second.labels)))
 
 
 def test_cells_may_be_run_again(run, sample, tmp_path):

@@ -162,7 +162,7 @@ def test_an_index_is_built_when_another_is_wanted_and_autoindex_once(run, anywhe
     given = random_vectors(tmp_path)
     for wish, metric, there, count in [("HNSW", "L2", "HNSW", 1), ("AUTOINDEX", "IP", "AUTOINDEX", 2),
                                        ("FLAT", "IP", "AUTOINDEX", 2)]:
-        found = run(until=6, **given, INDEX_TYPE=wish, METRIC_TYPE=metric, **anywhere)
+        found = run(until=5, **given, INDEX_TYPE=wish, METRIC_TYPE=metric, **anywhere)
         assert len(built) == count and f"; {there}, {metric}, exact: False" in found.said
         assert f"{120 * (metric == 'IP')} headlines are stored already" in found.said
     vector = -found.embeddings[0]

@@ -32,14 +32,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-import nbformat
 import numpy as np
 import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
-from conftest import NOTEBOOK, SAMPLE, milvus_server, recall
+from conftest import SAMPLE, milvus_server, recall, sections
 
 WAYS = {1: "this notebook, Milvus Lite", 2: "this notebook, Milvus Lite, L2", 3: "this notebook, Milvus server",
         4: "published tutorial", 5: "HDBSCAN without a database", 6: "UMAP to 5 numbers first",
@@ -92,24 +91,20 @@ class Stages:
         self.megabytes[stage] = max(self.megabytes.get(stage, 0), memory("VmHWM") - self.before)
 
 
-def run_notebook(sections, settings, embed=None, around=lambda section, names: nullcontext()):
-    """Execute these sections under these settings; return the variables. `embed`, if given, replaces any model.
+def run_notebook(chosen, settings, embed=None, around=lambda section, names: nullcontext()):
+    """Execute the chosen sections under these settings; return the variables. `embed`, if given, replaces any model.
 
     Each cell runs inside of the context that `around` returns. The check against all pairs is left out.
     """
-    names, section = {"display": lambda *_: None}, 0
-    for cell in nbformat.read(NOTEBOOK, 4).cells:
-        if heading := re.search(r"^## (\d+)\.", cell.source, re.M) if cell.cell_type == "markdown" else None:
-            section = int(heading.group(1))
-        if cell.cell_type == "markdown" or section not in sections or re.search("%pip|np.triu_indices", cell.source):
-            continue
-        if "def setting(" in cell.source:  # nothing of the environment or of a file .env gets in
+    names = {"display": lambda *_: None}
+    for section, source in ((section, source) for section in chosen for source in sections()[section]):
+        if "def setting(" in source:  # nothing of the environment or of a file .env gets in
             names["setting"] = lambda name, default, allowed=(): settings.get(name, default)
-        elif embed and "model = EMBEDDING_MODEL" in cell.source:
+        elif embed and "model = EMBEDDING_MODEL" in source:
             names |= {"model": "benchmark", "embed": embed}
-        else:
+        elif not re.search("%pip|np.triu_indices", source):
             with around(section, names):
-                exec(compile(cell.source, f"<notebook, section {section}>", "exec"), names)
+                exec(compile(source, f"<notebook, section {section}>", "exec"), names)
     return names
 
 

@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = Path(os.environ.get("NOTEBOOK_UNDER_TEST", ROOT / "hdbscan_clustering_with_milvus.ipynb"))
 COMMAND = f"nbconvert --to notebook --execute --output-dir output {NOTEBOOK.name}"  # the README's
 SAMPLE = ROOT / "data" / "sample_headlines.csv"
+FIGURE = "application/vnd.plotly.v1+json"  # among the outputs of a cell
 TOKEN = "root:Milvus"  # of the server, from the start
 SETTINGS = re.findall(r'^\w+ = (?:int\()?setting\("(\w+)"', "\n".join(
     cell.source for cell in nbformat.read(NOTEBOOK, 4).cells if cell.cell_type == "code"), re.M)
@@ -33,6 +34,7 @@ HUB = socket.socket()  # where models are asked for: it refuses every caller, un
 HUB.bind(("127.0.0.1", 0))
 
 
+@lru_cache
 def sections():
     """Return {number of a section: the sources of its code cells}."""
     found, number = {}, 0

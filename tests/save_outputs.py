@@ -12,9 +12,7 @@ import nbformat
 import plotly.io as pio
 from nbclient import NotebookClient
 
-from conftest import NOTEBOOK, ROOT, SAMPLE
-
-FIGURE = "application/vnd.plotly.v1+json"
+from conftest import FIGURE, NOTEBOOK, ROOT, SAMPLE
 
 notebook = nbformat.read(NOTEBOOK, 4)
 with tempfile.TemporaryDirectory() as folder:

@@ -9,10 +9,9 @@ import plotly.io as pio
 import pytest
 from playwright.sync_api import sync_playwright
 
-from conftest import runner
+from conftest import FIGURE, runner
 from test_news import headlines
 
-FIGURE = "application/vnd.plotly.v1+json"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NASTY = "<img src=x onerror=\"document.title='owned'\"> <b>bold</b> & $5 or $6"
 
@@ -90,6 +89,10 @@ def shown(page):
     return page.locator(".scatterlayer path.point").count(), page.locator(".scatterlayer .textpoint").count()
 
 
+def wait_for_points(page, count):
+    page.wait_for_function("count => document.querySelectorAll('.scatterlayer path.point').length == count", arg=count)
+
+
 def test_as_many_points_as_headlines(map_and_table):
     page, table = map_and_table
     assert shown(page)[0] == len(table) == 501
@@ -133,15 +136,15 @@ def test_the_legend_hides_a_story_and_shows_it_alone(map_and_table):
                    .startswith(without_spaces(entry.text_content()).removesuffix("…")))
     toggle = largest.locator(".legendtoggle")
     toggle.click()
-    page.wait_for_function("points => document.querySelectorAll('.scatterlayer path.point').length < points", arg=points)
+    wait_for_points(page, points - int(sizes[0]))
     assert shown(page) == (points - sizes[0], names - 1)
     toggle.click()
-    page.wait_for_function("points => document.querySelectorAll('.scatterlayer path.point').length == points", arg=points)
+    wait_for_points(page, points)
     toggle.dblclick()
-    page.wait_for_function("points => document.querySelectorAll('.scatterlayer path.point').length == points", arg=int(sizes[0]))
+    wait_for_points(page, int(sizes[0]))
     assert shown(page) == (sizes[0], 1)
     toggle.dblclick()
-    page.wait_for_function("points => document.querySelectorAll('.scatterlayer path.point').length == points", arg=points)
+    wait_for_points(page, points)
 
 
 @pytest.mark.parametrize("language", ["Chinese", "Japanese"])

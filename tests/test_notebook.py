@@ -6,7 +6,7 @@ import zipfile
 import nbformat
 from packaging.requirements import Requirement
 
-from conftest import COMMAND, NOTEBOOK, ROOT, SETTINGS, executed
+from conftest import COMMAND, FIGURE, NOTEBOOK, ROOT, SETTINGS, executed
 
 CELLS = nbformat.read(NOTEBOOK, 4).cells
 CODE = [cell for cell in CELLS if cell.cell_type == "code"]
@@ -14,7 +14,6 @@ SOURCE = "\n".join(cell.source for cell in CODE)
 OUTPUTS = [output for cell in CODE for output in cell.outputs]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 INSTALL = CODE[0].source
-FIGURE = "application/vnd.plotly.v1+json"
 
 
 def test_it_reads_in_one_sitting():

@@ -1,6 +1,6 @@
-"""Execute the notebook on the sample with lsa, and save it with its outputs, and the map as the README's picture.
+"""Execute the notebook on the sample with lsa, save it with its outputs, and make the README's pictures of map and page.
 
-Usage: python tests/save_outputs.py      (kaleido draws the pictures; it needs Chrome or Chromium)
+Usage: python tests/save_outputs.py      (kaleido and playwright draw the pictures with Chrome or Chromium)
 """
 import base64
 import json
@@ -11,8 +11,23 @@ from pathlib import Path
 import nbformat
 import plotly.io as pio
 from nbclient import NotebookClient
+from playwright.sync_api import sync_playwright
 
 from conftest import FIGURE, NOTEBOOK, ROOT, SAMPLE
+from test_browser import BROWSER
+
+
+def photograph(file, picture, story):
+    """Save a picture of the page clusters.html, with a story open."""
+    with sync_playwright() as playwright, playwright.chromium.launch(
+            executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"]) as browser:
+        page = browser.new_page(viewport={"width": 1000, "height": 1000})
+        page.goto(file.as_uri())
+        page.wait_for_selector(".scatterlayer .point")
+        page.evaluate("story => document.querySelector(story).open = true", f"#story{story}")
+        page.evaluate("scrollTo(0, 330)")  # the lower half of the map, and the list below it
+        page.screenshot(path=picture)
+
 
 notebook = nbformat.read(NOTEBOOK, 4)
 with tempfile.TemporaryDirectory() as folder:
@@ -21,6 +36,7 @@ with tempfile.TemporaryDirectory() as folder:
     settings = {"NEWS_CSV": f"data/{SAMPLE.name}", "EMBEDDING_MODEL": "lsa", "PLOTLY_RENDERER": "plotly_mimetype"}
     NotebookClient(notebook, kernel_name="python3", record_timing=False, timeout=600, coalesce_streams=True,
                    resources={"metadata": {"path": folder}}).execute(env=os.environ | settings)
+    photograph(Path(folder) / "output" / "clusters.html", ROOT / ".github" / "page.png", story=1)
 
 for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
     if FIGURE in output.get("data", {}):  # GitHub shows pictures only

@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -15,11 +14,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+import hdbscan
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from milvus_lite.server_manager import server_manager_instance
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.metrics import pairwise_distances
+from sklearn.preprocessing import normalize
 
 sys.dont_write_bytecode = True  # the tests leave nothing in the working copy
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,28 +30,49 @@ NOTEBOOK = Path(os.environ.get("NOTEBOOK_UNDER_TEST", ROOT / "hdbscan_clustering
 COMMAND = f"nbconvert --to notebook --execute --output-dir output {NOTEBOOK.name}"  # the README's
 SAMPLE = ROOT / "data" / "sample_headlines.csv"
 FIGURE = "application/vnd.plotly.v1+json"  # among the outputs of a cell
-TOKEN = "root:Milvus"  # of the server, from the start
-SETTINGS = re.findall(r'^\w+ = (?:int\()?setting\("(\w+)"', "\n".join(
-    cell.source for cell in nbformat.read(NOTEBOOK, 4).cells if cell.cell_type == "code"), re.M)
+CELLS = nbformat.read(NOTEBOOK, 4).cells
+SOURCE = "\n".join(cell.source for cell in CELLS if cell.cell_type == "code")
+SETTINGS = sorted(set(re.findall(r"setting\(['\"](\w+)['\"]\)", SOURCE)))
+OWN = {name: value for name, value in os.environ.items()  # without what the person who runs the tests has set
+       if name not in SETTINGS and not name.startswith(("HF_", "PLOTLY_"))}
 HUB = socket.socket()  # where models are asked for: it refuses every caller, unless a test makes it listen
 HUB.bind(("127.0.0.1", 0))
 
 
 @lru_cache
 def sections():
-    """Return {number of a section: the sources of its code cells}."""
-    found, number = {}, 0
-    for cell in nbformat.read(NOTEBOOK, 4).cells:
-        heading = re.search(r"^## (\d+)\.", cell.source, re.M)
-        if cell.cell_type == "markdown" and heading:
-            number = int(heading.group(1))
-        elif cell.cell_type == "code":
-            found.setdefault(number, []).append(cell.source)
+    """Return {heading without its number: the sources of its code cells}."""
+    found, heading = {}, ""
+    for cell in CELLS:
+        if cell.cell_type == "code":
+            found.setdefault(heading, []).append(cell.source)
+        else:
+            heading = (re.findall(r"^## \d+\. (.*)$", cell.source, re.M) or [heading])[-1]
     return found
 
 
-OWN = {name: value for name, value in os.environ.items()  # without what the person who runs the tests has set
-       if name not in SETTINGS and not name.startswith(("HF_", "PLOTLY_"))}
+def section(words):
+    """Return the heading that is these words, or the only one that contains them."""
+    found = [words] if words in sections() else [heading for heading in sections() if words in heading]
+    if len(found) != 1:
+        raise LookupError(f"{words!r} is in {len(found)} headings of the notebook: {list(sections())}")
+    return found[0]
+
+
+def steps(until=None, skip=(), before={}, replace={}):
+    """Return (heading, source) of the cells to execute; what is put before a section stands there as it is."""
+    until, skip = until and section(until), [section(words) for words in skip]
+    before, chosen = {section(words): step for words, step in before.items()}, []
+    for heading, sources in sections().items():
+        if heading == until:
+            break
+        chosen += [(heading, before[heading])] if heading in before else []
+        chosen += [(heading, source) for source in sources if heading not in skip]
+    for pattern, text in replace.items():
+        if not any(re.search(pattern, step) for _, step in chosen):
+            raise LookupError(f"nothing to replace: no cell contains {pattern}")
+        chosen = [(heading, re.sub(pattern, text, step)) for heading, step in chosen]
+    return chosen
 
 
 def environment(folder, settings):
@@ -58,61 +82,66 @@ def environment(folder, settings):
     return OWN | {name: str(value) for name, value in settings.items() if value is not None}
 
 
-class Run(dict):
-    """The variables of a run, also as attributes; `said` is what it printed, `shown` its tables and figures."""
-    __getattr__ = dict.__getitem__
-
-
 def execute(source, names):
-    """Execute a cell and return the value of its last expression, if that is what it ends in."""
-    body = ast.parse(source).body
+    """Execute a cell on these variables; return what it printed (without bars) and a list of what it showed."""
+    body, shown = ast.parse(source).body, []
     last = body.pop() if isinstance(body[-1], ast.Expr) else None
-    exec(compile(ast.Module(body, []), "<cell>", "exec"), names)
-    return eval(compile(ast.Expression(last.value), "<cell>", "eval"), names) if last else None
+    names["display"] = shown.append
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(compile(ast.Module(body, []), "<cell>", "exec"), names)
+        value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), names) if last else None
+    return re.sub(r"\r.*", "", out.getvalue()), shown + [value] * (value is not None)
 
 
 @lru_cache
 def imports():
-    """Return the names that the notebook's import cell makes; it is executed once."""
+    """Return the variables that the notebook's import cell makes; it is executed once."""
     names = {}
-    execute(next(source for source in sections()[1] if re.search("^import ", source, re.M)), names)
+    execute(sections()["Setup"][-1], names)
     return names
+
+
+class Run(SimpleNamespace):
+    """The variables of a run as attributes; also `said`, all it printed, and `cells` with source, said and shown."""
+    __repr__ = object.__repr__  # short, for pytest's reports
 
 
 @contextlib.contextmanager
 def runner(folder):
     """Give a function that executes the notebook in this folder and process; close its Milvus clients at the end.
 
-    The function takes settings, the section to stop before, sections to leave out, functions to call on the
-    variables before a section, and patterns to replace in the source. It returns the variables.
+    The function takes settings, and as in `steps` the section to stop before, sections to leave out, functions to
+    call on the run before a section, and patterns to replace; also how many times each cell is to be executed.
     """
     runs = []
 
-    def run(until=99, skip=(), before={}, replace={}, **settings):
-        with contextlib.chdir(folder), mock.patch.dict(os.environ, environment(folder, settings), clear=True), \
-                contextlib.redirect_stdout(io.StringIO()) as out:
-            names = Run(imports())
-            names.shown = []
-            names["display"] = names.shown.append
-            runs.append(names)
-            for number, sources in sections().items():
-                if number >= until:
-                    break
-                before.get(number, dict)(*[names] * (number in before))
-                for source in sources if number not in skip else []:
-                    for pattern, text in replace.get(number, {}).items():
-                        source = re.sub(pattern, text, source)
-                    if not source.startswith("%pip") and not re.search("^import ", source, re.M):
-                        names.shown.append(execute(source, names))
-            names.said = out.getvalue()
-            return names
+    def run(until=None, skip=(), before={}, replace={}, times=1, **settings):
+        with contextlib.chdir(folder), mock.patch.dict(os.environ, environment(folder, settings), clear=True):
+            found = Run(**imports(), folder=folder, said="", cells=[])
+            runs.append(found)
+            before = {section(words): function for words, function in before.items()}
+            for heading, source in steps(until, [], {heading: "" for heading in before}, replace):
+                if not source:
+                    before[heading](found)
+                elif heading not in ["Setup", *map(section, skip)]:
+                    for _ in range(times):
+                        said, shown = execute(source, vars(found))
+                        found.said += said
+                        found.cells.append(SimpleNamespace(heading=heading, source=source, said=said, shown=shown))
+        return found
     try:
         yield run
     finally:
-        for names in runs:
-            if "client" in names:
-                names["client"].close()
-                server_manager_instance.release_server(names["MILVUS_ADDRESS"])  # that of Milvus Lite, if it is one
+        for found in runs:
+            if hasattr(found, "client"):
+                found.client.close()
+                server_manager_instance.release_server(found.MILVUS_ADDRESS)  # that of Milvus Lite, if it is one
+
+
+def shown(run, words, kind):
+    """Return the outputs of this kind, such as pd.DataFrame, of a section of a run."""
+    return [output for cell in run.cells if cell.heading == section(words)
+            for output in cell.shown if isinstance(output, kind)]
 
 
 def given_vectors(folder, vectors):
@@ -120,49 +149,40 @@ def given_vectors(folder, vectors):
     titles = [f"point {number}" for number in range(len(vectors))]
     pd.DataFrame({"title": titles}).to_csv(folder / "points.csv", index=False)
     table = dict(zip(titles, np.float32(vectors)))
-    embed = {"model": "given", "embed": lambda texts: np.array([table.get(text, vectors[0]) for text in texts])}
-    return {"NEWS_CSV": folder / "points.csv", "skip": [3], "before": {4: lambda names: names.update(embed)}}
+
+    def give(found):
+        found.model = "given"
+        found.embed = lambda texts: np.array([table.get(text, table["point 0"]) for text in texts])
+    return {"NEWS_CSV": folder / "points.csv", "skip": ["Embeddings"], "before": {"Milvus": give}}
 
 
-def count_embedded(names):
-    """List the headlines that are embedded from now on; the first is once more, where a collection is made."""
-    quick, headlines, names["embedded"] = names["embed"], set(names["news"]["text"]), []
-
-    def embed(texts):
-        names["embedded"].extend(headlines.intersection(texts))
-        return quick(texts)
-    names["embed"] = embed
+def count_embedded(found):
+    """List in `embedded` the texts that are embedded from now on."""
+    embed, found.embedded = found.embed, []
+    found.embed = lambda texts: (found.embedded.extend(texts), embed(texts))[1]
 
 
-def keep_model(names):
-    """Call lsa another name, so that its collection is kept as that of BGE-M3 is."""
-    names["model"] = "kept"
-    count_embedded(names)
+def keep_model(found):
+    """Take a model that learns nothing from the texts, so that its collection is kept as that of BGE-M3 is."""
+    hashing = HashingVectorizer(n_features=256, analyzer="char_wb", ngram_range=(3, 5))
+    found.model, found.embed = "kept", lambda texts: np.float32(normalize(hashing.transform(texts)).toarray())
+    count_embedded(found)
 
 
-def killer(function, calls):
-    """Return code after which the call of this function that comes after so many others kills the kernel."""
-    return f"""
-calls, alive = [], {function}
-def deadly(*arguments):
-    calls.append(arguments)
-    if len(calls) > {calls}:
-        os.kill(os.getpid(), 9)
-    return alive(*arguments)
-{function} = deadly"""
+KEPT = {"skip": ["Embeddings"], "before": {"Milvus": keep_model}}  # settings of a run with that model
+KILL_AT_THE_THIRD_CALL = """
+calls, alive = [], embed
+def embed(texts):
+    calls.append(texts)
+    return alive(texts) if len(calls) < 3 else os.kill(os.getpid(), 9)"""  # the dimension and 256 headlines are done
 
 
-def executed(folder, cells=None, before={}, **settings):
-    """Execute the notebook by the README's command in this folder; return folder, exit status, words and outputs.
-
-    `cells` are sources to execute instead, `before` maps a section to code put before it.
-    """
-    cells = cells or [source for number, sources in sections().items() for source in [before.get(number, "")] + sources]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
-    nbformat.write(notebook, folder / NOTEBOOK.name)
-    done = subprocess.run(
-        [sys.executable, "-m", *COMMAND.split()],
-        cwd=folder, env=environment(folder, {"PIP_NO_INDEX": "1"} | settings), capture_output=True, text=True)
+def executed(folder, cells, **settings):
+    """Execute these sources by the README's command in this folder; return folder, exit status, words and outputs."""
+    cells = [nbformat.v4.new_code_cell(source) for source in cells]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / NOTEBOOK.name)
+    done = subprocess.run([sys.executable, "-m", *COMMAND.split()], cwd=folder, capture_output=True, text=True,
+                          env=environment(folder, {"PIP_NO_INDEX": "1"} | settings))
     path = folder / "output" / NOTEBOOK.name
     outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.outputs] if path.exists() else []
     return SimpleNamespace(folder=folder, status=done.returncode, said=done.stderr, outputs=outputs)
@@ -175,45 +195,90 @@ def make_checkpoint(folder):
     return folder / "small-bge-m3"
 
 
-# what needs a kernel, or another process; done beside the tests, in this order
-BACKGROUND = {
-    "lsa_run": lambda folder, made: executed(folder),
-    "checkpoint": lambda folder, made: make_checkpoint(folder),
-    "bge_run": lambda folder, made: executed(folder, EMBEDDING_MODEL=made["checkpoint"].result()),
-    "killed_embedding": lambda folder, made: executed(  # after the text whose dimension is measured, and one call
-        folder, before={4: killer("embed", 2)}, EMBEDDING_MODEL=made["checkpoint"].result()),
-    "killed_labels": lambda folder, made: executed(
-        folder, before={4: "model = 'kept'", 10: killer("client.upsert", 1)})}
-
-
 @pytest.fixture(scope="session", autouse=True)
-def background(request, tmp_path_factory):
-    """{name: future} of those of BACKGROUND that the selected tests use."""
-    wanted, made = {name for item in request.session.items for name in item.fixturenames}, {}
+def jobs(request, tmp_path_factory):
+    """{name of a fixture: its future}: what takes a process of its own, one after the other, beside the tests."""
+    needed, started = {name for item in request.session.items for name in item.fixturenames}, {}
     with ThreadPoolExecutor(1) as pool:
-        for name, make in BACKGROUND.items():
-            if name in wanted:
-                made[name] = pool.submit(make, tmp_path_factory.mktemp(name), made)
-        yield made
+        def start(name, make, *arguments, **settings):
+            folder = tmp_path_factory.mktemp(name)
+            if name in needed:
+                started[name] = pool.submit(make, folder, *arguments, **settings)
+            return folder
+        whole, beginning, killed = ([source for _, source in steps(**which)] for which in (
+            {}, {"until": "Graph"}, {"until": "Graph", "before": {"Milvus": KILL_AT_THE_THIRD_CALL}}))
+        small_model = start("checkpoint", make_checkpoint) / "small-bge-m3"
+        start("lsa_run", executed, whole)  # on the sample, as the others
+        start("bge_run", executed, beginning, EMBEDDING_MODEL=small_model)
+        start("killed_run", executed, killed, EMBEDDING_MODEL=small_model)
+        yield started
         pool.shutdown(cancel_futures=True)
 
 
-def of_background(name):
-    return pytest.fixture(scope="session", name=name)(lambda background: background[name].result())
+@pytest.fixture(scope="session")
+def checkpoint(jobs):
+    return jobs["checkpoint"].result()
 
 
-lsa_run, checkpoint, bge_run, killed_embedding, killed_labels = map(of_background, BACKGROUND)
+@pytest.fixture(scope="session")
+def lsa_run(jobs):
+    return jobs["lsa_run"].result()
 
 
-def rows_of(client, collection):
-    """Return all rows of a collection, {id: (text, cluster)}."""
-    rows = client.query(collection, filter="id >= 0", output_fields=["text", "cluster"], limit=10_000)
-    return {row["id"]: (row["text"], row["cluster"]) for row in rows}
+@pytest.fixture(scope="session")
+def bge_run(jobs, checkpoint):
+    return jobs["bge_run"].result()
+
+
+@pytest.fixture(scope="session")
+def killed_run(jobs, checkpoint):
+    return jobs["killed_run"].result()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A function that executes the notebook in this process, see `runner`."""
+    with runner(tmp_path) as function:
+        yield function
+
+
+@pytest.fixture(scope="session")
+def sample_run(tmp_path_factory):
+    """The whole notebook on the sample, with lsa and Milvus Lite, in this process; nobody changes it."""
+    with runner(tmp_path_factory.mktemp("sample")) as function:
+        yield function()
+
+
+@pytest.fixture(scope="session")
+def sample():
+    return pd.read_csv(SAMPLE, dtype=str, keep_default_na=False)
+
+
+@pytest.fixture(scope="session")
+def saved(sample_run):
+    """clusters.csv of the sample."""
+    return pd.read_csv(sample_run.folder / "output" / "clusters.csv", keep_default_na=False)
 
 
 def recall(exact, found):
     """Return the share of the exact nearest neighbours that the found ones contain; both are n x k row numbers."""
     return float(np.mean([np.isin(*pair).mean() for pair in zip(exact, found)]))
+
+
+def complete_weights(vectors, min_samples=3):
+    """Return the mutual reachabilities of all pairs, with the notebook's floor and its ten-thousandth, dense."""
+    between = pairwise_distances(vectors.astype(float))
+    np.fill_diagonal(between, 0)
+    core = np.sort(between, axis=1)[:, min_samples]
+    weights = np.maximum(np.maximum(between, np.maximum.outer(core, core)), 0.05) + 1e-4 * between
+    np.fill_diagonal(weights, 0)
+    return weights
+
+
+def fit_complete(vectors, min_samples=3, min_cluster_size=3):
+    """Return HDBSCAN fitted to all pairs."""
+    return hdbscan.HDBSCAN(min_cluster_size=min_cluster_size, min_samples=1, metric="precomputed",
+                           cluster_selection_persistence=1e-3).fit(complete_weights(vectors, min_samples))
 
 
 def free_port():
@@ -235,52 +300,16 @@ def milvus_server(folder, *options):
         process.stdin.close()  # which stops it
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item):
-    """End a test that would hang; not an exception of the kind that the notebook catches."""
-    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("no end after 300 seconds"))
-    signal.alarm(300)
-    try:
-        return (yield)
-    finally:
-        signal.alarm(0)
-
-
-@pytest.fixture
-def run(tmp_path):
-    """A function that executes the notebook in this process, see `runner`."""
-    with runner(tmp_path) as function:
-        yield function
-
-
-@pytest.fixture(scope="session")
-def sample_run(tmp_path_factory):
-    """The whole notebook on the sample, with lsa and Milvus Lite, in this process; nobody changes it."""
-    folder = tmp_path_factory.mktemp("sample")
-    with runner(folder) as function:
-        names = function()
-        names.folder = folder
-        yield names
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """The address of a real Milvus server, older than today's, with authorization switched on."""
+    """Settings for a real Milvus server, older than today's, with authorization switched on."""
     if not find_spec("milvus"):
         pytest.skip("the package milvus, which holds the server, is made for Linux on x86-64 only")
     with milvus_server(tmp_path_factory.mktemp("server"), "authorization") as (address, _):
-        yield address
+        yield {"MILVUS_ADDRESS": address, "MILVUS_TOKEN": "root:Milvus"}
 
 
 @pytest.fixture(params=["lite", "server"])
-def anywhere(request, tmp_path):
-    """Settings for Milvus Lite and for a real server, with a collection that nobody else uses."""
-    if request.param == "lite":
-        return {"MILVUS_COLLECTION": "own"}
-    return {"MILVUS_ADDRESS": request.getfixturevalue("server"), "MILVUS_TOKEN": TOKEN,
-            "MILVUS_COLLECTION": "own_" + re.sub(r"\W", "_", tmp_path.name)}
-
-
-@pytest.fixture(scope="session")
-def sample():
-    return pd.read_csv(SAMPLE, dtype=str, keep_default_na=False)
+def anywhere(request):
+    """Settings for Milvus Lite and for a real server."""
+    return {} if request.param == "lite" else request.getfixturevalue("server")

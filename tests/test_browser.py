@@ -1,19 +1,18 @@
-"""What a reader sees: the map in a real browser, offline, from the executed notebook and from the saved page."""
-import json
+"""What a reader sees in a real browser without a network: the page with the map and the stories."""
+import itertools
 import os
 import shutil
 from pathlib import Path
 
 import pandas as pd
-import plotly.io as pio
 import pytest
 from playwright.sync_api import sync_playwright
 
-from conftest import FIGURE, runner
-from test_news import headlines
+from conftest import runner
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NASTY = "<img src=x onerror=\"document.title='owned'\"> <b>bold</b> & $5 or $6"
+HEBREW = "ירושלים: חדשות היום"
 
 if not BROWSER and not os.environ.get("CI"):
     pytest.skip("no Chromium on this machine: apt-get install chromium", allow_module_level=True)
@@ -30,58 +29,58 @@ def browser():
 
 @pytest.fixture(scope="module")
 def draw(browser):
-    """A function that opens a file in the browser, which has no network, and returns the page with the map drawn."""
-    with browser.new_context(offline=True, viewport={"width": 1200, "height": 800}) as context:
-        def draw(path):
-            page = context.new_page()
-            page.goto(Path(path).as_uri())
-            page.wait_for_selector(".scatterlayer .point")
-            return page
-        yield draw
+    """A function that opens a file without a network, in a window of some width; errors of the page fail the test."""
+    opened = []
+
+    def draw(path, width=1400):
+        page = browser.new_context(offline=True, viewport={"width": width, "height": 900}).new_page()
+        page.failed = []
+        page.on("pageerror", lambda error: page.failed.append(str(error)))
+        page.goto(Path(path).as_uri())
+        page.wait_for_selector(".scatterlayer .point", state="attached")
+        opened.append(page)
+        return page
+    yield draw
+    for page in opened:
+        page.context.close()
+    assert [page.failed for page in opened] == [[]] * len(opened)
 
 
 @pytest.fixture(scope="module")
-def saved_map(tmp_path_factory, sample):
-    """clusters.html of the sample with a headline that would be markup if it were not escaped; and the table."""
+def saved_page(tmp_path_factory, sample):
+    """clusters.html and clusters.csv of the sample, with a title that would be markup, and one in Hebrew."""
     folder = tmp_path_factory.mktemp("nasty")
-    sample.assign(title=[NASTY, *sample["title"][1:]]).to_csv(folder / "news.csv", index=False)
+    sample.assign(title=[NASTY, HEBREW, *sample["title"][2:]]).to_csv(folder / "news.csv", index=False)
     with runner(folder) as run:
-        run(NEWS_CSV=folder / "news.csv", skip=[10, 11])
+        run(until="Ask", NEWS_CSV=folder / "news.csv")
     return folder / "output" / "clusters.html", pd.read_csv(folder / "output" / "clusters.csv", keep_default_na=False)
 
 
 @pytest.fixture(scope="module")
-def stored_map(lsa_run, tmp_path_factory):
-    """The map as the notebook stores it, that of its figures with a title and the most traces; and the table."""
-    figures = [output.data[FIGURE] for output in lsa_run.outputs if FIGURE in output.get("data", {})]
-    path = tmp_path_factory.mktemp("figure") / "figure.html"
-    pio.from_json(json.dumps(max(figures, key=lambda figure: len(figure["data"]))), skip_invalid=True).write_html(path)
-    return path, pd.read_csv(lsa_run.folder / "output" / "clusters.csv", keep_default_na=False)
+def page_and_table(saved_page, draw):
+    """The page, which each test leaves as it was, and the table."""
+    return draw(saved_page[0]), saved_page[1]
 
 
-@pytest.fixture(scope="module", params=["stored_map", "saved_map"])
-def map_and_table(request, draw):
-    """A page with the map, which each test leaves as it was, and the table."""
-    path, table = request.getfixturevalue(request.param)
-    return draw(path), table
-
-
-def hover(page, x, y):
-    """Move the mouse to a place on the map and return the text of the label that appears, without its spaces."""
+def pointed(page, x, y):
+    """Zoom to a place on the map and point at it; return where it is in the window, and the label that appears."""
     page.evaluate("""([x, y]) => Plotly.relayout(document.querySelector('.js-plotly-plot'), {
         'xaxis.range': [x - 0.01, x + 0.01], 'yaxis.range': [y - 0.01, y + 0.01]})""", [x, y])
+    page.evaluate("scrollTo(0, 0)")
     box = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
+    place = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(5, 5)
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=4)
+    page.mouse.move(*place, steps=4)
     page.wait_for_selector(".hoverlayer .hovertext")
-    label = without_spaces(page.locator(".hoverlayer .hovertext").first.text_content())
-    page.evaluate("""Plotly.relayout(document.querySelector('.js-plotly-plot'), {
-        'xaxis.autorange': true, 'yaxis.autorange': true})""")
-    return label
+    return place, without_spaces(page.locator(".hoverlayer .hovertext").first.text_content())
 
 
 def without_spaces(text):
     return "".join(text.split())
+
+
+def texts(items):
+    return list(map(str.strip, items.all_text_contents()))
 
 
 def shown(page):
@@ -89,73 +88,93 @@ def shown(page):
     return page.locator(".scatterlayer path.point").count(), page.locator(".scatterlayer .textpoint").count()
 
 
-def wait_for_points(page, count):
-    page.wait_for_function("count => document.querySelectorAll('.scatterlayer path.point').length == count", arg=count)
+def near(table, row):
+    """The rows that may lie under the mouse where this one does."""
+    return table[(abs(table[["x", "y"]] - row[["x", "y"]].astype(float)) < 0.01).all(axis=1)]
 
 
-def test_as_many_points_as_headlines(map_and_table):
-    page, table = map_and_table
+def test_as_many_points_as_headlines(page_and_table):
+    page, table = page_and_table
     assert shown(page)[0] == len(table) == 501
 
 
-def test_names_on_the_map_are_readable_beginnings_of_headlines(map_and_table):
-    page, table = map_and_table
-    names = [without_spaces(text).removesuffix("…") for text in page.locator(".scatterlayer .textpoint").all_text_contents()]
-    stories = set(map(without_spaces, table["cluster_name"])) - {""}
-    assert len(set(names)) == len(names) > 20 and all(any(story.startswith(name) for story in stories) for name in names)
-    boxes = [text.bounding_box() for text in page.locator(".scatterlayer .textpoint").all()]
-    for number, one in enumerate(boxes):
-        for other in boxes[:number]:
+@pytest.mark.parametrize("width", [700, 1400])
+def test_names_on_the_map_do_not_cover_each_other(saved_page, sample_run, draw, tmp_path, width):
+    sample_run.fig.write_html(tmp_path / "figure.html")  # as the notebook shows it, besides the page
+    for path in saved_page[0], tmp_path / "figure.html":
+        boxes = [text.bounding_box() for text in draw(path, width).locator(".scatterlayer .textpoint").all()]
+        assert len(boxes) > 9
+        for one, other in itertools.combinations(boxes, 2):
             across = min(one["x"] + one["width"], other["x"] + other["width"]) - max(one["x"], other["x"])
             down = min(one["y"] + one["height"], other["y"] + other["height"]) - max(one["y"], other["y"])
             assert min(across, down) <= 0 or across * down < 0.1 * one["width"] * one["height"], (one, other)
 
 
-@pytest.mark.parametrize("story", ["of a story", "noise"])
-def test_hover_shows_a_headline_and_its_story(map_and_table, story):
-    page, table = map_and_table
-    row = table[(table["cluster"] >= 0) if story == "of a story" else (table["cluster"] < 0)].iloc[7]
-    label = hover(page, row["x"], row["y"])
-    near = table[(abs(table[["x", "y"]] - row[["x", "y"]].astype(float)) < 0.01).all(axis=1)]  # points may overlap
-    assert label in [without_spaces(title + name) for title, name in zip(near["title"], near["cluster_name"])]
-
-
-def test_markup_in_a_headline_is_text(saved_map, draw):
-    path, table = saved_map
-    page, row = draw(path), table.iloc[0]
-    assert hover(page, row["x"], row["y"]).startswith(without_spaces(NASTY))
-    assert page.title() != "owned" and page.locator("img[src=x], .hoverlayer img, .hoverlayer b").count() == 0
-
-
-def test_the_legend_hides_a_story_and_shows_it_alone(map_and_table):
-    page, table = map_and_table
+def test_the_legend_hides_a_story_and_shows_it_alone(page_and_table):
+    page, table = page_and_table
     points, names = shown(page)
-    sizes = table["cluster"].value_counts()
-    entries = page.locator(".legend .traces")
-    largest = next(entry for entry in entries.all() if without_spaces(table["cluster_name"][table["cluster"] == 0].iloc[0])
-                   .startswith(without_spaces(entry.text_content()).removesuffix("…")))
-    toggle = largest.locator(".legendtoggle")
-    toggle.click()
-    wait_for_points(page, points - int(sizes[0]))
-    assert shown(page) == (points - sizes[0], names - 1)
-    toggle.click()
-    wait_for_points(page, points)
-    toggle.dblclick()
-    wait_for_points(page, int(sizes[0]))
-    assert shown(page) == (sizes[0], 1)
-    toggle.dblclick()
-    wait_for_points(page, points)
+    story = table[table["cluster"] == 0]
+    beginnings = [text.removesuffix("…") for text in texts(page.locator(".legend .traces"))]
+    place = next(place for place, text in enumerate(beginnings) if story["cluster_name"].iloc[0].startswith(text))
+    toggle = page.locator(".legend .traces .legendtoggle").nth(place)
+    for click, expected in [(toggle.click, (points - len(story), names - 1)), (toggle.click, (points, names)),
+                            (toggle.dblclick, (len(story), 1)), (toggle.dblclick, (points, names))]:
+        click()
+        page.wait_for_function("count => document.querySelectorAll('.scatterlayer path.point').length == count",
+                               arg=expected[0])
+        assert shown(page) == expected
 
 
-@pytest.mark.parametrize("language", ["Chinese", "Japanese"])
-def test_names_in_languages_without_spaces_are_drawn(draw, tmp_path, language):
-    titles = [title for _, title in headlines(language)]
-    pd.DataFrame({"title": [f"{title}——{titles[number - 1]}" for number, title in enumerate(titles)]}).to_csv(
-        tmp_path / "news.csv", index=False)
-    with runner(tmp_path) as run:
-        found = run(NEWS_CSV=tmp_path / "news.csv", skip=[10, 11])
-    page = draw(tmp_path / "output" / "clusters.html")
-    drawn = page.locator(".scatterlayer .textpoint").all_text_contents()
-    assert drawn and all(len(text) > 10 and text.endswith("…") for text in drawn)
-    for text in drawn:
-        assert any(name.startswith(without_spaces(text).removesuffix("…")) for name in found.stories["name"])
+def test_hover_shows_a_headline_and_its_story_and_markup_as_text(saved_page, draw):
+    page, table = draw(saved_page[0]), saved_page[1]
+    for number in 0, 7, table.index[table["cluster"] < 0][7]:
+        label, rows = pointed(page, *table.loc[number, ["x", "y"]])[1], near(table, table.loc[number])
+        assert label in [without_spaces(title + name) for title, name in zip(rows["title"], rows["cluster_name"])]
+    assert NASTY in texts(page.locator("details li")) and page.title() != "owned"
+    assert page.locator("img[src=x], .hoverlayer img, .hoverlayer b, details li *").count() == 0
+
+
+def test_every_story_is_listed_once_with_all_its_headlines(page_and_table):
+    page, table = page_and_table
+    nearest = table["cluster"].where(table["cluster"] >= 0, table["closest_cluster"])
+    listed = [story.get_attribute("id") for story in page.locator("details").all()]
+    assert listed == [f"story{number}" for number in sorted(set(nearest) - {-1})] + ["story-1"]
+    for number in range(-1, table["cluster"].max() + 1):
+        story = page.locator(f"#story{number}")
+        titles = {kind: texts(story.locator(f"li{kind}")) for kind in ("", ".near")}
+        assert sorted(titles[""]) == sorted(table["title"][nearest == number])
+        if number >= 0:
+            assert sorted(titles[".near"]) == sorted(table["title"][table["closest_cluster"] == number])
+            line, members = story.locator("summary").text_content(), table[table["cluster"] == number]
+            assert line.startswith(members["cluster_name"].iloc[0]) and f"({len(members)})" in line
+    assert page.locator("li", has_text=HEBREW).evaluate("item => getComputedStyle(item).direction") == "rtl"
+    summary = f"501 headlines, {table['cluster'].max() + 1} stories, {(table['cluster'] < 0).mean():.0%} noise"
+    assert page.title() == summary
+
+
+def test_typing_leaves_the_stories_that_contain_it(page_and_table):
+    page, table = page_and_table
+    nearest = table["cluster"].where(table["cluster"] >= 0, table["closest_cluster"])
+    for typed in "rover", "OVERS", "<b>bold</b>", "no such word anywhere", "":
+        page.locator("input[type=search]").fill("")
+        page.locator("input[type=search]").press_sequentially(typed)
+        left = {story.get_attribute("id") for story in page.locator("details").all() if story.is_visible()}
+        contain = table["title"].str.casefold().str.contains(typed.casefold(), regex=False)
+        assert left == {f"story{number}" for number in nearest[contain]} and (len(left) < 20 or not typed)
+
+
+@pytest.mark.parametrize("kind", ["of a story", "leaning", "noise"])
+def test_a_click_on_a_point_opens_its_story(saved_page, draw, kind):
+    page, table = draw(saved_page[0]), saved_page[1]
+    nearest = table["cluster"].where(table["cluster"] >= 0, table["closest_cluster"])
+    rows = {"of a story": table["cluster"] > 9, "leaning": table["closest_cluster"] >= 0, "noise": nearest < 0}[kind]
+    row = table[rows].iloc[5]
+    page.locator("input[type=search]").press_sequentially("no such word anywhere")  # also where it is filtered away
+    page.mouse.click(*pointed(page, row["x"], row["y"])[0])
+    page.wait_for_selector("details[open]")
+    opened = page.locator("details[open]")
+    under = {f"story{nearest[number]}" for number in near(table, row).index}
+    assert opened.count() == 1 and opened.get_attribute("id") in under
+    page.wait_for_function("scrollY > 0")
+    box = opened.bounding_box()
+    assert -1 <= box["y"] < 900

@@ -1,16 +1,18 @@
-"""The collection survives: a kill, a second run, a changed CSV, other models, somebody else's rows."""
+"""The collection survives: a kill, a second run, a changed CSV, other models, other files, a cell run again."""
 import contextlib
 import shutil
 import subprocess
 import sys
-from unittest.mock import Mock
 
 import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
 import pytest
-from pymilvus import DataType, MilvusClient
+import torch
+from pymilvus import MilvusClient
 from sklearn.preprocessing import normalize
 
-from conftest import count_embedded, environment, execute, given_vectors, keep_model, rows_of, sections
+from conftest import KEPT, count_embedded, environment, execute, given_vectors, sections
 from test_bad_input import LONG
 
 
@@ -18,183 +20,178 @@ def random_vectors(folder, rows=120):
     return given_vectors(folder, normalize(np.random.default_rng(7).normal(size=(rows, 16))))
 
 
-def test_a_kill_while_embedding_loses_one_call_at_most(run, killed_embedding, checkpoint):
-    assert killed_embedding.status != 0 and "Kernel died" in killed_embedding.said
-    survivor = run(until=5, EMBEDDING_MODEL=checkpoint, MILVUS_ADDRESS=killed_embedding.folder / "milvus.db",
-                   before={4: count_embedded})
-    assert "256 headlines are stored already, 245 are new, 0 are gone" in survivor.said
-    assert len(set(survivor.embedded)) == len(survivor.embedded) == 245
-    stored = rows_of(survivor.client, "sample_headlines_small_bge_m3")
-    assert {key: text for key, (text, _) in stored.items()} == dict(zip(survivor.news["id"], survivor.news["text"]))
+def stored_right(found):
+    """Milvus holds the headlines with their stories, and nothing else."""
+    labels = getattr(found, "labels", [-1] * len(found.news))
+    rows = found.client.query(found.collection, filter="id >= 0", output_fields=["text", "cluster"], limit=10_000)
+    return {row["id"]: (row["text"], row["cluster"]) for row in rows} == dict(
+        zip(found.news["id"], zip(found.news["text"], labels)))
+
+
+def test_labels_are_written_back(sample_run):
+    assert stored_right(sample_run)
+
+
+def test_a_kill_while_embedding_loses_one_call_at_most(run, killed_run, checkpoint):
+    assert killed_run.status != 0 and "Kernel died" in killed_run.said
+    survivor = run(until="Nearest", EMBEDDING_MODEL=checkpoint, MILVUS_ADDRESS=killed_run.folder / "milvus.db",
+                   before={"Milvus": count_embedded})
+    assert "501 rows, 245 of them new" in survivor.said and stored_right(survivor)
+    assert len(survivor.embedded) == 246 == 1 + len(set(survivor.embedded[1:]))  # one, to see if the model is the same
     again = survivor.embed(survivor.news["text"][:60]) @ survivor.embeddings.T
     assert np.array_equal(again.argmax(axis=1), np.arange(60)) and again.max(axis=1).min() > 0.999
 
 
-def test_a_kill_while_labels_are_written_back_is_mended(run, killed_labels):
-    assert killed_labels.status != 0 and "Kernel died" in killed_labels.said
-    survivor = run(until=11, skip=[9], before={4: keep_model}, MILVUS_ADDRESS=killed_labels.folder / "milvus.db")
-    assert survivor.embedded == [] and 0 < len(survivor.changed) < (survivor.labels >= 0).sum()
-    news = survivor.news
-    assert rows_of(survivor.client, survivor.collection) == dict(zip(news["id"], zip(news["text"], survivor.labels)))
-
-
-def test_a_run_that_ended_between_collection_and_index_does_no_harm(run, monkeypatch, tmp_path):
+@pytest.mark.parametrize("step", ["upsert", "flush", "drop_index", "create_index", "load_collection"])
+def test_a_run_that_ended_somewhere_does_no_harm(run, monkeypatch, tmp_path, step):
+    """Ended before this step, in a run that has one row that is new, one that is gone, and another index."""
     given = random_vectors(tmp_path)
+    run(until="Nearest", **given)
+    pd.DataFrame({"title": [f"point {number}" for number in range(1, 121)]}).to_csv(given["NEWS_CSV"], index=False)
+    alive, calls = getattr(MilvusClient, step), []
+
+    def interrupted(*arguments, **more):
+        calls.append(arguments)
+        if len(calls) > (step == "load_collection"):  # whose first call is not that of the index
+            raise KeyboardInterrupt
+        return alive(*arguments, **more)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MilvusClient, "create_index", Mock(side_effect=KeyboardInterrupt))
-        run(until=5, **given)
-    found = run(until=5, **given)
-    assert "0 headlines are stored already, 120 are new" in found.said and "120 rows in points_given" in found.said
+        patch.setattr(MilvusClient, step, interrupted)
+        run(until="Nearest", **given, INDEX_TYPE="HNSW")
+    found = run(until="Graph", **given, INDEX_TYPE="HNSW")
+    assert "120 rows" in found.said and "HNSW, L2, exact: False" in found.said and stored_right(found)
 
 
 def test_a_file_open_in_another_process(run, tmp_path):
-    code = """
-from pymilvus import MilvusClient
-client = MilvusClient("milvus.db")
-client.create_collection("kept", dimension=4)
-input(print("open", flush=True))
-print(client.list_collections())"""
+    code = "from pymilvus import MilvusClient; client = MilvusClient('milvus.db'); input(print('open', flush=True))"
     with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment(tmp_path, {}), text=True,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as other:
         assert other.stdout.readline() == "open\n"
-        with pytest.raises(Exception, match="Open local milvus failed") as error:
-            run(until=5, **random_vectors(tmp_path))
-        assert "\n" not in str(error.value) and "['kept']" in other.communicate("go on\n")[0]
-    assert "120 rows in points_given" in run(until=5, **random_vectors(tmp_path)).said
-
-
-def test_a_second_run_changes_nothing(run, sample, tmp_path):
-    sample[:60].to_csv(tmp_path / "a.csv", index=False)
-    first, again = [run(until=11, skip=[9], before={4: keep_model}, NEWS_CSV=tmp_path / "a.csv") for _ in range(2)]
-    assert len(first.embedded) == 61 and (first.labels >= 0).any()
-    assert again.embedded == [] and len(again.changed) == 0 and np.array_equal(again.labels, first.labels)
+        with pytest.raises(Exception, match="^[^\n]*Open local milvus failed[^\n]*$"):
+            run(until="Embeddings")
+        other.communicate("go on\n")
+    assert "120 rows" in run(until="Nearest", **random_vectors(tmp_path)).said
 
 
 def test_a_second_run_stores_only_what_is_new(run, anywhere, sample, tmp_path):
-    sample = sample.iloc[:60]
-    sample.to_csv(tmp_path / "a.csv", index=False)
-    first = run(until=11, skip=[9], before={4: keep_model}, NEWS_CSV=tmp_path / "a.csv", **anywhere)
-    changed = sample.drop(index=[0, 1, 2])
+    settings = KEPT | {"until": "Nearest", "NEWS_CSV": tmp_path / "a.csv"} | anywhere
+    sample[:300].to_csv(tmp_path / "a.csv", index=False)
+    first, again = run(**settings), run(**settings)
+    assert len(first.embedded) == 301 and len(again.embedded) == 1  # one more: its dimension; is it the same model?
+    assert "300 rows, 300 of them new" in first.said and "300 rows, 0 of them new" in again.said
+    changed = sample[3:300].copy()
     changed.loc[5, ["title", "description"]] = "A title that nobody has seen before", LONG
     changed.to_csv(tmp_path / "a.csv", index=False)
-    second = run(until=11, skip=[9], before={4: keep_model}, NEWS_CSV=tmp_path / "a.csv", **anywhere)
-    assert "60 headlines are stored already, 1 are new, 4 are gone" in second.said and "57 rows in own" in second.said
-    assert len(first.embedded) == 61 and len(second.embedded) == 1
-    assert second.embedded[0].startswith("A title that nobody") and len(second.embedded[0]) > 15_000
-    news = second.news
-    assert rows_of(second.client, second.collection) == dict(zip(news["id"], zip(news["text"], second.labels)))
+    second = run(**settings)
+    assert "297 rows, 1 of them new" in second.said and len(second.embedded) == 2 and stored_right(second)
+    assert second.embedded[1].startswith("A title that nobody") and len(second.embedded[1]) > 15_000
+    assert np.allclose(second.embeddings, second.embed(second.news["text"]), atol=1e-6)
+
+
+def readable(said, shown):
+    """What a cell printed and showed, as text that can be compared."""
+    return said, [each.to_json() if isinstance(each, (go.Figure, pd.DataFrame)) else repr(each) for each in shown]
+
+
+def names_on(figure):
+    return [trace.text for trace in figure.data if trace.mode == "text"]
 
 
 def test_cells_may_be_run_again(run, sample, tmp_path):
-    """Other settings after the labels are written back, and the cell that stores, for instance after an interrupt."""
-    sample[:150].to_csv(tmp_path / "a.csv", index=False)
-    names = run(until=11, skip=[9], NEWS_CSV=tmp_path / "a.csv")
-    first = names.labels
+    """Each right after itself; then sections 8 to 12 with another setting, and back."""
+    sample.sort_values("story")[-150:].to_csv(tmp_path / "a.csv", index=False)  # some twenty stories
+    once, twice = (run(NEWS_CSV=tmp_path / "a.csv", times=times) for times in (1, 2))
+    for one, other in zip(twice.cells[::2], twice.cells[1::2]):
+        assert one.source == other.source and readable(one.said, one.shown) == readable(other.said, other.shown)
+    assert np.array_equal(once.labels, twice.labels) and stored_right(twice)
+    names = names_on(once.fig)
+    assert names == names_on(twice.fig) and len(names) > 5
+    headings = ["Stories", "The map", "Save", "Ask Milvus", "Turn the knobs"]
+    first = [readable(cell.said, cell.shown) for cell in once.cells if cell.heading in headings]
     with contextlib.chdir(tmp_path):
         for size in 6, 3:
-            names["MIN_CLUSTER_SIZE"] = size
-            for source in sections()[7] + sections()[8] + sections()[10]:
-                execute(source, names)
-            assert rows_of(names.client, names.collection) == dict(
-                zip(names.news["id"], zip(names.news["text"], names.labels)))
-        assert np.array_equal(names.labels, first)
-        execute(next(source for source in sections()[4] if "client.flush" in source), names)
-        execute(sections()[5][0], names)
-    assert len(names.stored) == len(names.embeddings) == len(names.news)
+            once.MIN_CLUSTER_SIZE = size
+            cells = [readable(*execute(source, vars(once))) for heading in headings for source in sections()[heading]]
+            assert stored_right(once) and np.array_equal(once.labels, twice.labels) == (size == 3)
+    assert cells == first and names_on(once.fig) == names
+
+
+def retrain(model):
+    """Give a model other weights, in its place."""
+    torch.manual_seed(1)
+    weights = {name: torch.randn_like(old) * old.std() for name, old in torch.load(model / "pytorch_model.bin").items()}
+    torch.save(weights, model / "pytorch_model.bin")
 
 
 def test_no_collection_meets_another(run, sample, checkpoint, tmp_path):
-    """The sample, another model, another CSV, the model under another path, the sample again."""
+    """Two models of one name, files in two other scripts, two folders with half of the headlines alike, other news."""
+    for folder in "run1", "run2":
+        shutil.copytree(checkpoint, tmp_path / folder / "m")
+    retrain(tmp_path / "run2" / "m")
+    files = {"новости.csv": sample[:30], "新闻.csv": sample[30:60], "2024 für Köln.csv": sample[:20],
+             "jan/news.csv": sample[:40], "feb/news.csv": sample[20:60], "a.csv": sample[:30]}
+    for name, rows in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        rows.to_csv(tmp_path / name, index=False)
     foreign = MilvusClient(str(tmp_path / "milvus.db"))
     foreign.create_collection("foreign", dimension=4, consistency_level="Strong")
     foreign.insert("foreign", [{"id": number, "vector": [number, 0, 0, 1]} for number in range(7)])
-    sample[:100].to_csv(tmp_path / "sample.csv", index=False)
-    sample[:50].to_csv(tmp_path / "half.csv", index=False)
-    moved = shutil.copytree(checkpoint, tmp_path / "elsewhere" / checkpoint.name)
-    embedded = []
-    for settings in ({"EMBEDDING_MODEL": checkpoint}, {}, {"EMBEDDING_MODEL": checkpoint, "NEWS_CSV": tmp_path / "half.csv"},
-                     {"EMBEDDING_MODEL": moved}, {"EMBEDDING_MODEL": checkpoint}):
-        found = run(until=5, before={4: count_embedded}, **{"NEWS_CSV": tmp_path / "sample.csv"} | settings)
-        embedded.append(len(found.embedded))
-        assert len(found.embeddings) == len(found.news)
-    assert embedded == [101, 101, 51, 0, 0]  # one more than rows, where a collection is made: its dimension is measured
-    assert {name: found.client.query(name, output_fields=["count(*)"])[0]["count(*)"]
-            for name in found.client.list_collections()} == {
-        "sample_small_bge_m3": 100, "sample_lsa": 100, "half_small_bge_m3": 50, "foreign": 7}
+    made = {}
+    for is_new in True, False:
+        for name in [*files, "run1/m", "run2/m"]:
+            if name in files:
+                found = run(until="Nearest", **KEPT, NEWS_CSV=name)
+            else:
+                found = run(until="Nearest", before={"Milvus": count_embedded}, EMBEDDING_MODEL=name, NEWS_CSV="a.csv")
+            made[found.collection] = len(found.news)
+            assert len(found.embedded) == 1 + is_new * len(found.news), name
+    assert len(made) == 8 and all(name.startswith("stories_") and name.isascii() for name in made)
+    assert made | {"foreign": 7} == {name: found.client.query(name, output_fields=["count(*)"])[0]["count(*)"]
+                                     for name in found.client.list_collections()}
+    sample[100:140].to_csv(tmp_path / "jan" / "news.csv", index=False)  # all of it is new
+    january, february = (run(until="Nearest", **KEPT, NEWS_CSV=name) for name in ("jan/news.csv", "feb/news.csv"))
+    assert january.collection in made and "40 rows, 40 of them new" in january.said and stored_right(january)
+    assert february.collection in made and "40 rows, 0 of them new" in february.said and stored_right(february)
+    own = run(until="Nearest", **KEPT, NEWS_CSV="jan/news.csv", MILVUS_COLLECTION="own")
+    assert own.collection == january.collection.replace("stories", "own", 1)
     foreign.close()
+
+
+def test_a_model_retrained_in_place_is_refused_and_nothing_is_lost(run, sample, checkpoint, tmp_path):
+    model = shutil.copytree(checkpoint, tmp_path / "m")
+    sample[:30].to_csv(tmp_path / "a.csv", index=False)
+    settings = {"until": "Nearest", "NEWS_CSV": "a.csv", "EMBEDDING_MODEL": "m"}
+    first = run(**settings)
+    retrain(model)
+    sample[10:50].to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(ValueError, match="^m has changed since it embedded: set MILVUS_COLLECTION[^\n]*$"):
+        run(**settings)
+    assert stored_right(first)
+    second = run(**settings, MILVUS_COLLECTION="anew")
+    assert second.collection.startswith("anew_") and stored_right(second) and stored_right(first)
 
 
 def test_lsa_starts_its_collection_over(run, sample, tmp_path):
     for rows in 400, 150:
-        sample[:rows].to_csv(tmp_path / "2024 für Köln.csv", index=False)
-        found = run(until=5, NEWS_CSV=tmp_path / "2024 für Köln.csv")
-        assert f"0 headlines are stored already, {rows} are new" in found.said
-        assert f"{rows} rows in _2024_f_r_K_ln_lsa" in found.said
+        sample[:rows].to_csv(tmp_path / "news.csv", index=False)
+        found = run(until="Nearest", NEWS_CSV=tmp_path / "news.csv")
+        assert f"{rows} rows, {rows} of them new" in found.said and stored_right(found)
 
 
-def test_a_collection_of_others_or_of_another_model_is_left_alone(run, tmp_path):
-    given = random_vectors(tmp_path)
-    first = run(until=5, **given)
-    client, foreign = first.client, first.collection + "_foreign"
-    schema = client.create_schema()
-    schema.add_field("id", DataType.INT64, is_primary=True)
-    schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=16)
-    index = client.prepare_index_params("embedding", index_type="FLAT", metric_type="L2")
-    client.create_collection(foreign, schema=schema, index_params=index, consistency_level="Strong")
-    client.insert(foreign, [{"id": number, "embedding": [number + 1] * 16} for number in range(7)])
-    for name, rows, other in (foreign, 7, given), (first.collection, 120, {"NEWS_CSV": given["NEWS_CSV"]}):
-        with pytest.raises(ValueError, match=f"^{name} was not made with this model: set MILVUS_COLLECTION"):
-            run(until=5, **other, MILVUS_COLLECTION=name)
-        assert client.query(name, output_fields=["count(*)"])[0]["count(*)"] == rows
-
-
-def test_another_csv_of_the_same_name_deletes_nothing(run, tmp_path):
-    first = run(until=5, **random_vectors(tmp_path))
-    (tmp_path / "other").mkdir()
-    with pytest.raises(ValueError, match="^points_given holds another CSV's headlines: set MILVUS_COLLECTION"):
-        run(until=5, **random_vectors(tmp_path / "other", 50))
-    assert len(rows_of(first.client, first.collection)) == 120
-
-
-def test_an_index_is_built_when_another_is_wanted_and_autoindex_once(run, anywhere, monkeypatch, tmp_path):
-    built, create = [], MilvusClient.create_index
-    monkeypatch.setattr(MilvusClient, "create_index", lambda *given, **more: (built.append(given), create(*given, **more))[1])
-    given = random_vectors(tmp_path)
-    for wish, metric, there, count in [("HNSW", "L2", "HNSW", 1), ("AUTOINDEX", "IP", "AUTOINDEX", 2),
-                                       ("FLAT", "IP", "AUTOINDEX", 2)]:
-        found = run(until=5, **given, INDEX_TYPE=wish, METRIC_TYPE=metric, **anywhere)
-        assert len(built) == count and f"; {there}, {metric}, exact: False" in found.said
-        assert f"{120 * (metric == 'IP')} headlines are stored already" in found.said
-    vector = -found.embeddings[0]
-    found.client.upsert(found.collection, [{"id": 2 ** 62, "embedding": vector, "text": "new", "cluster": -1}])
-    hits = found.client.search(found.collection, [vector], limit=1, output_fields=["id"])[0]
+def test_an_index_is_built_when_another_is_wanted(run, anywhere, monkeypatch, tmp_path):
+    given, built, create = random_vectors(tmp_path), [], MilvusClient.create_index
+    monkeypatch.setattr(MilvusClient, "create_index", lambda *one, **more: (built.append(one), create(*one, **more))[1])
+    for kind, metric, anew in [("FLAT", "L2", True), ("HNSW", "IP", True), ("HNSW", "IP", False)]:
+        built.clear()
+        found = run(until="Nearest", **given, INDEX_TYPE=kind, METRIC_TYPE=metric, **anywhere)
+        assert bool(built) == anew and f"{kind}, {metric}, exact: {kind == 'FLAT'}" in found.said
+    found.client.upsert(found.collection, [
+        {"id": 2 ** 62, "embedding": -found.embeddings[0], "text": "new", "cluster": -1}])
+    hits = found.client.search(found.collection, [-found.embeddings[0]], limit=1, output_fields=["id"])[0]
     assert list(hits.ids) == [2 ** 62]  # a search sees a row written just before
 
 
-def test_waiting_for_an_index_has_an_end(run, tmp_path, monkeypatch):
-    describe, asked = MilvusClient.describe_index, []
-
-    def never_ready(*given, **more):
-        asked.append(1)
-        return (describe(*given, **more) or {}) | ({"pending_index_rows": 3} if len(asked) > 1 else {})
-    monkeypatch.setattr(MilvusClient, "describe_index", never_ready)
-    given = random_vectors(tmp_path)
-
-    class Clock:
-        now = 0
-
-        def monotonic(self):
-            return self.now
-
-        def sleep(self, seconds):
-            self.now += seconds * 10
-    given["before"][2] = lambda names: names.update(time=Clock())
-    with pytest.raises(TimeoutError, match="still building its index: run this cell again later"):
-        run(until=5, **given)
-    assert len(asked) > 10
-
-
-@pytest.mark.parametrize("rows, metric", [(5000, "L2"), (5001, "IP")])
+@pytest.mark.parametrize("rows, metric", [(999, "L2"), (1000, "IP")])
 def test_the_metric_when_none_is_set(run, tmp_path, rows, metric):
-    found = run(until=5, **random_vectors(tmp_path, rows))
-    assert f"{rows} rows in points_given; FLAT, {metric}, exact: True" in found.said
+    found = run(until="Nearest", **random_vectors(tmp_path, rows))
+    assert f"{rows} rows, {rows} of them new; FLAT, {metric}, exact: True" in found.said

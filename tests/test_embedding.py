@@ -1,4 +1,4 @@
-"""BGE-M3: its real loading code on a small checkpoint of the same format; what happens without it; and lsa."""
+"""Which embedding: BGE-M3 where it can be had, and lsa; `test_store.py` has a small model in BGE-M3's format."""
 import json
 import os
 import re
@@ -8,22 +8,6 @@ import numpy as np
 import pytest
 
 from conftest import HUB, SAMPLE
-
-
-def test_bge_m3_from_the_checkpoint_to_the_neighbours(run, bge_run, checkpoint):
-    assert bge_run.status == 0, bge_run.said
-    again = run(until="Nearest", EMBEDDING_MODEL=checkpoint, MILVUS_ADDRESS=bge_run.folder / "milvus.db")
-    assert "501 rows, 0 of them new" in again.said
-    assert again.embeddings.shape == (501, 1024) and again.embeddings.dtype == np.float32
-    assert np.allclose(np.linalg.norm(again.embeddings, axis=1), 1, atol=1e-5)
-
-
-def test_nothing_is_on_stderr_and_one_bar_on_stdout(bge_run):
-    streams = [output for output in bge_run.outputs if output.output_type == "stream"]
-    assert [stream.text for stream in streams if stream.name == "stderr"] == []
-    said = "".join(stream.text for stream in streams)
-    assert len(re.findall(r"\r  0%\|.* batches/s\]", said)) == 1 and re.search(r"100%\|.*\| 2/2 \[", said)
-    assert not re.search("pre tokenize|Inference Embeddings|Loading weights", str(bge_run.outputs))
 
 
 def test_hub_out_of_reach_falls_back_to_lsa_at_once(run):

@@ -28,17 +28,10 @@ def test_stories_of_other_languages_are_found_and_named(run, tmp_path, language)
                    for name in ("".join(name.split()) for name in found.stories["name"]))
 
 
-@pytest.fixture(scope="module")
-def rover(saved):
-    """The number of the story that hardly holds together."""
-    return saved["cluster"][saved["title"].str.contains("Pellimore")].mode()[0]
-
-
-@pytest.mark.parametrize("which", [0, 1, "rover"])
-def test_copies_of_a_headline_change_no_story(request, run, saved, sample, tmp_path, which):
+@pytest.mark.parametrize("word", ["Ullenfield", "Pellimore"])  # the second hardly holds together
+def test_copies_of_a_headline_change_no_story(run, saved, sample, tmp_path, word):
     """Also: the rows of the file may come in any order."""
-    number = request.getfixturevalue("rover") if which == "rover" else which
-    name = saved["cluster_name"][saved["cluster"] == number].iloc[0]
+    name = saved["cluster_name"][saved["title"].str.contains(word)].mode()[0]
     row = sample[sample["title"] == name].iloc[0]
     copies = pd.DataFrame([{**row, "title": title} for title in (
         name.upper(), name.lower(), name.replace(" ", "  "), name + ".")])
@@ -46,13 +39,13 @@ def test_copies_of_a_headline_change_no_story(request, run, saved, sample, tmp_p
     table = pd.concat([sample, copies]).sample(frac=1, random_state=0)
     table.to_csv(tmp_path / "copies.csv", index=False)
     found = run(until="Ask", NEWS_CSV=tmp_path / "copies.csv")
-    assert "505 titles in" in found.said and "4 of them copies" in found.said
+    assert "4 of them copies" in found.said
     after = pd.read_csv(tmp_path / "output" / "clusters.csv", keep_default_na=False)
     assert after[list(sample)].equals(table.reset_index(drop=True))
     same = after[after["title"].isin([name, *copies["title"]])].drop(columns=["title", "description"])
     assert len(same) == 5 and len(same.drop_duplicates()) == 1
-    columns = ["cluster", "closest_cluster"]
-    assert after.set_index("title").loc[sample["title"], columns].equals(saved.set_index("title")[columns])
+    for column in "cluster", "closest_cluster":
+        assert after.set_index("title")[column][sample["title"]].tolist() == saved[column].tolist()
 
 
 def test_shuffled_rows_give_the_same_table(run, sample_run, saved, sample, tmp_path):
@@ -63,32 +56,26 @@ def test_shuffled_rows_give_the_same_table(run, sample_run, saved, sample, tmp_p
     assert after.set_index("title").loc[sample["title"]].equals(saved.set_index("title"))
 
 
-@pytest.mark.parametrize("titles, kept", [
+COPIES = [  # titles, and how many of them are left
     (["Rain stops play", "RAIN STOPS PLAY", " rain  stops play. ", "«Rain» stops: play!", "Rain stops display"], 2),
-    (["Rates rise to 1.5", "Rates rise to 15"], 2),
-    (["C jobs", "C# jobs", "C++ jobs", "c++ JOBS", "C jobs!"], 3),
+    (["Rates rise to 1.5", "Rates rise to 15"], 2), (["A well-known man", "A well known man"], 1),
+    (["C jobs", "C# jobs", "C++ jobs", "c++ JOBS", "C jobs!"], 3), (["Rated A+ now", "Rated A- now", "Rated A now"], 3),
     (["Profit +5%", "Profit -5%", "Profit 5%", "Profit 5", "PROFIT  -5%."], 4),
     (["Fuel at $5", "Fuel at €5", "Fuel at £5", "Fuel at 5", "FUEL at $5."], 4),
-    (["Rated A+ today", "Rated A- today", "Rated A today"], 3), (["A well-known man", "A well known man"], 1),
     (["दिल", "दल", "दौल", "दाल", "दिल!"], 4),  # vowel signs tell words apart
-    (["🌧️", "☀️", "🌧️🌧️", "!?", "?!"], 5),  # nothing but signs: compared as they are
-])
-def test_what_is_a_copy(run, tmp_path, titles, kept):
-    others, chosen = [f"Another headline, {number}" for number in range(5)], []
+    (["🌧️", "☀️", "🌧️🌧️", "!?", "?!"], 5)]  # nothing but signs: compared as they are
+
+
+def test_what_is_a_copy(run, tmp_path):
+    titles, chosen = [title for case, _ in COPIES for title in case], []
     for order in 1, -1:
-        pd.DataFrame({"title": (titles + others)[::order]}).to_csv(tmp_path / "news.csv", index=False)
+        pd.DataFrame({"title": titles[::order]}).to_csv(tmp_path / "news.csv", index=False)
         found = run(until="Embeddings", NEWS_CSV=tmp_path / "news.csv")
-        assert len(found.news) == kept + 5
-        assert f"{len(titles) + 5} titles in" in found.said and f"{len(titles) - kept} of them copies" in found.said
         chosen.append(set(found.news["title"]))
-    assert chosen[0] == chosen[1]  # the same one of the copies
-
-
-def test_a_copy_in_capitals_names_no_story(run, sample, tmp_path):
-    capitals = sample.assign(title=sample["title"].str.upper(), description=sample["description"].str.upper())
-    pd.concat([capitals, sample]).to_csv(tmp_path / "news.csv", index=False)
-    found = run(until="Embeddings", NEWS_CSV=tmp_path / "news.csv")
-    assert set(found.news["title"]) == set(sample["title"]) and "501 of them copies" in found.said
+        for case, kept in COPIES:
+            assert len(chosen[-1] & {title.strip() for title in case}) == kept, case
+        assert f"{len(titles)} titles in" in found.said and f"{len(titles) - len(found.news)} of them copies" in found.said
+    assert chosen[0] == chosen[1] and "RAIN STOPS PLAY" not in chosen[0]  # the same one; none in capitals
 
 
 def test_equal_names_keep_their_stories_apart(run, sample, tmp_path):

@@ -1,19 +1,18 @@
 """The whole notebook on the sample: what it promises about rows, distances, stories, files and new headlines."""
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import completeness_score, homogeneity_score, pairwise_distances
 
 
-def test_the_command_of_the_readme_runs_it_without_a_word_on_stderr(lsa_run):
+def test_the_command_of_the_readme_says_nothing_on_stderr_and_saves_the_same(lsa_run, sample_run):
     assert lsa_run.status == 0, lsa_run.said
     streams = [output for output in lsa_run.outputs if output.output_type == "stream"]
     assert [stream.text for stream in streams if stream.name == "stderr"] == []
     assert "501 rows in clusters.csv" in str(streams) and "Warning" not in str(streams)
-
-
-def test_two_processes_save_the_same_to_the_last_digit(lsa_run, sample_run):
-    for name in "clusters.csv", "stories.csv":
+    for name in "clusters.csv", "stories.csv":  # of two processes, to the last digit
         there, here = (run.folder / "output" / name for run in (lsa_run, sample_run))
         assert here.read_bytes() == there.read_bytes(), name
 
@@ -61,14 +60,12 @@ def test_a_question_about_nothing_has_no_answer(sample_run):
 
 def test_a_story_is_told_by_three_of_five_and_by_no_fewer(sample_run):
     """Of five rows, in any order: what is the closest story? Noise counts as none, and ties have no winner."""
-    row_of = {number: np.flatnonzero(sample_run.labels == number) for number in (-1, 0, 1, 2)}
     for told, expected in [
             ([0, 0, 1, 1, 2], -1), ([2, 2, 1, 1, 0], -1), ([1, 1, 0, 0, -1], -1), ([-1, -1, -1, 0, 0], -1),
-            ([-1, -1, -1, 0, 1], -1), ([-1, -1, 0, 0, 0], 0), ([2, 2, 2, 0, 0], 2), ([1, 1, 1, -1, -1], 1),
-            ([0, 0, 1, 2, -1], -1), ([2] * 5, 2), ([-1] * 5, -1)]:
-        rows = [row_of[number][place] for place, number in enumerate(told)]
-        for turn in range(5):
-            assert list(sample_run.closest_story(np.array([rows[turn:] + rows[:turn]]))) == [expected], told
+            ([-1, -1, 0, 0, 0], 0), ([2, 2, 2, 0, 0], 2), ([0, 0, 1, 2, -1], -1), ([2] * 5, 2), ([-1] * 5, -1)]:
+        for order in itertools.permutations(told):
+            rows = [np.flatnonzero(sample_run.labels == number)[place] for place, number in enumerate(order)]
+            assert list(sample_run.closest_story(np.array([rows]))) == [expected], order
 
 
 def test_a_fifth_held_out_is_placed_in_its_stories(run, sample, tmp_path):
@@ -78,19 +75,16 @@ def test_a_fifth_held_out_is_placed_in_its_stories(run, sample, tmp_path):
     found = run(skip=["The map", "Save", "knobs"], NEWS_CSV=tmp_path / "news.csv")
     story_of = sample.set_index("title")["story"]
     truth = [story_of[found.news["title"][found.labels == number]].mode()[0] for number in found.stories.index]
-    placed = [(found.place_headline("\n".join([row.title, row.description]).strip()), row.story)
-              for row in held.itertuples()]
+    placed = [(found.place_headline(f"{row.title}\n{row.description}".strip()), row.story) for row in held.itertuples()]
     right = [truth[number] == story for number, story in placed if number >= 0]
     assert len(right) / len(placed) > 0.6 and np.mean(right) > 0.8
 
 
 @pytest.mark.parametrize("where, metric", [("lite", "IP"), ("lite", "COSINE"), ("server", "L2")])
 def test_every_metric_and_backend_gives_the_same_distances_and_stories(request, run, sample_run, where, metric):
-    settings = {} if where == "lite" else request.getfixturevalue("server")
-    other = run(until="The map", METRIC_TYPE=metric, **settings)
+    other = run(until="The map", METRIC_TYPE=metric, **{} if where == "lite" else request.getfixturevalue("server"))
     assert "exact: True" in other.said and f"FLAT, {metric}" in other.said
     assert np.allclose(other.distances, sample_run.distances, atol=1e-4)
     assert np.array_equal(sample_run.labels, other.labels) and np.array_equal(sample_run.leaning, other.leaning)
-    score = other.nearby["score"]
     squared = other.nearby["distance"] ** 2
-    assert np.allclose(score, squared if metric == "L2" else 1 - squared / 2, atol=1e-4)
+    assert np.allclose(other.nearby["score"], squared if metric == "L2" else 1 - squared / 2, atol=1e-4)

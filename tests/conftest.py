@@ -164,7 +164,7 @@ def count_embedded(found):
 
 def keep_model(found):
     """Take a model that learns nothing from the texts, so that its collection is kept as that of BGE-M3 is."""
-    hashing = HashingVectorizer(n_features=256, analyzer="char_wb", ngram_range=(3, 5))
+    hashing = HashingVectorizer(n_features=1024, stop_words="english")
     found.model, found.embed = "kept", lambda texts: np.float32(normalize(hashing.transform(texts)).toarray())
     count_embedded(found)
 
@@ -300,9 +300,3 @@ def server(tmp_path_factory):
         pytest.skip("the package milvus, which holds the server, is made for Linux on x86-64 only")
     with milvus_server(tmp_path_factory.mktemp("server"), "authorization") as (address, _):
         yield {"MILVUS_ADDRESS": address, "MILVUS_TOKEN": "root:Milvus"}
-
-
-@pytest.fixture(params=["lite", "server"])
-def anywhere(request):
-    """Settings for Milvus Lite and for a real server."""
-    return {} if request.param == "lite" else request.getfixturevalue("server")

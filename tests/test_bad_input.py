@@ -93,14 +93,13 @@ def test_a_tilde_in_output_dir_is_the_home_folder(run, write, tmp_path):
     assert not list(tmp_path.glob("~*"))
 
 
-@pytest.mark.parametrize("news_csv", ["output/clusters.csv", "output/../output/clusters.csv"])
-def test_a_csv_that_would_be_overwritten_is_refused(run, write, tmp_path, news_csv):
+def test_a_csv_that_would_be_overwritten_is_refused(run, write, tmp_path):
     path = write(small_news(40), "output/clusters.csv")
     before = path.read_bytes()
     with pytest.raises(ValueError, match="clusters.csv would be overwritten: set OUTPUT_DIR") as error:
-        run(NEWS_CSV=news_csv)
+        run(NEWS_CSV="output/../output/clusters.csv")
     assert one_sentence(error) and path.read_bytes() == before
-    run(until="Ask", NEWS_CSV=news_csv, OUTPUT_DIR="elsewhere")
+    run(until="Ask", NEWS_CSV=path, OUTPUT_DIR="elsewhere")
     assert len(pd.read_csv(tmp_path / "elsewhere" / "clusters.csv")) == 40
 
 
@@ -116,10 +115,8 @@ def test_what_is_merged_and_cut(run, tmp_path):
 
 
 @pytest.mark.parametrize("headlines, settings, noise", [
-    (small_news(5), {}, 1), (small_news(7), {"MIN_SAMPLES": "6"}, None), (small_news(12), {}, None),
-    (small_news(40), {"N_NEIGHBORS": "4"}, None), (small_news(60), {"MIN_CLUSTER_SIZE": "50"}, 1),
+    (small_news(5), {}, 1), (small_news(7), {"MIN_SAMPLES": "6"}, None), (small_news(40), {"N_NEIGHBORS": "4"}, None), (small_news(60), {"MIN_CLUSTER_SIZE": "50"}, 1),
     (NASTY, {}, None), (["🌧" * (number + 1) for number in range(8)], {}, None),
-    ([f"Rain {'!' * number}today {number % 7}" for number in range(40)], {}, None),
     ([" ".join(["rain"] * (number + 1)) for number in range(40)], {}, None),
     (small_news(30) + [chr(97 + number) * 9 for number in range(8)], {"MIN_SAMPLES": "1"}, None)])
 def test_odd_headlines_run_to_the_end(run, write, tmp_path, headlines, settings, noise):

@@ -9,7 +9,7 @@ from sklearn.metrics import adjusted_rand_score, pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
-from conftest import complete_weights, fit_complete, given_vectors, recall
+from conftest import complete_weights, fit_complete, given_vectors
 
 RANDOM = np.random.default_rng(1)  # of the vectors of the first test
 AXES = np.eye(64)
@@ -88,14 +88,3 @@ def test_the_check_sees_an_approximate_search(run):
     printed = float(re.search(r"^with all pairs: agreement with ours ([\d.]+)", found.said, re.M).group(1))
     true = adjusted_rand_score(found.labels, fit_complete(found.embeddings).labels_)
     assert printed == pytest.approx(true, abs=6e-4) and printed < 0.97
-
-
-def test_an_approximate_index_holds_all_rows_before_the_search(run, server, tmp_path):
-    """From 16 MB on, a server searches a makeshift index until it loads the real one; it finds a quarter of these."""
-    vectors = normalize(np.random.default_rng(6).normal(size=(1100, 4096)))
-    found = run(until="Nearest", **given_vectors(tmp_path, vectors), INDEX_TYPE="HNSW", **server)
-    assert "HNSW, L2, exact: False" in found.said
-    hits = found.client.search(
-        found.collection, found.embeddings[:200], limit=80, search_params={"params": {"ef": 160}})
-    exact = pairwise_distances(found.embeddings[:200], found.embeddings).argsort(axis=1)[:, :80]
-    assert recall(found.news["id"].to_numpy()[exact], np.array([hit.ids for hit in hits])) > 0.9

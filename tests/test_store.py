@@ -21,9 +21,9 @@ def random_vectors(folder, rows=120):
     return given_vectors(folder, normalize(np.random.default_rng(7).normal(size=(rows, 16))))
 
 
-def stored_right(found):
+def stored_right(found, labels=None):
     """Milvus holds the headlines with their stories, and nothing else."""
-    labels = getattr(found, "labels", [-1] * len(found.news))
+    labels = getattr(found, "labels", [-1] * len(found.news)) if labels is None else labels
     rows = found.client.query(found.collection, filter="id >= 0", output_fields=["text", "cluster"], limit=10_000)
     return {row["id"]: (row["text"], row["cluster"]) for row in rows} == dict(
         zip(found.news["id"], zip(found.news["text"], labels)))
@@ -47,7 +47,7 @@ def test_bge_m3_goes_on_after_a_kill_while_embedding_and_shows_one_bar(run, kill
     assert len(re.findall(r"\r  0%\|.* batches/s\]", survivor.said)) == 1 and "".join(capfd.readouterr()) == ""
 
 
-@pytest.mark.parametrize("step", ["upsert", "flush", "drop_index", "create_index", "load_collection"])
+@pytest.mark.parametrize("step", ["flush", "create_index", "load_collection"])
 def test_a_run_that_ended_somewhere_does_no_harm(run, monkeypatch, tmp_path, step):
     """Ended before this step, in a run that has one row that is new, one that is gone, and another index."""
     given = random_vectors(tmp_path)
@@ -78,18 +78,22 @@ def test_a_file_open_in_another_process(run, tmp_path):
     assert "120 rows" in run(until="Nearest", **random_vectors(tmp_path)).said
 
 
-def test_a_second_run_stores_only_what_is_new(run, anywhere, sample, tmp_path):
-    settings = KEPT | {"until": "Nearest", "NEWS_CSV": tmp_path / "a.csv"} | anywhere
-    sample[:300].to_csv(tmp_path / "a.csv", index=False)
-    first = run(**settings)
+def test_a_second_run_stores_only_what_is_new_and_a_server_finds_the_same(run, server, sample, tmp_path):
     changed = sample[3:300].copy()
     changed.loc[5, ["title", "description"]] = "A title that nobody has seen before", LONG
-    changed.to_csv(tmp_path / "a.csv", index=False)
-    second = run(**settings)
-    assert "300 rows, 300 of them new" in first.said and "297 rows, 1 of them new" in second.said and stored_right(second)
-    assert len(first.embedded) == 301 and len(second.embedded) == 2  # one more: its dimension; is it the same model?
-    assert second.embedded[1].startswith("A title that nobody") and len(second.embedded[1]) > 15_000
-    assert np.allclose(second.embeddings, second.embed(second.news["text"]), atol=1e-6)
+    results = []
+    for where, index in ({}, "FLAT"), (server, "HNSW"):  # so few rows are found exactly by HNSW, too
+        for rows, new, table, index in (300, 300, sample[:300], "FLAT"), (297, 1, changed, index):
+            table.to_csv(tmp_path / "a.csv", index=False)
+            found = run(until="The map", **KEPT, NEWS_CSV=tmp_path / "a.csv", INDEX_TYPE=index, **where)
+            assert f"{rows} rows, {new} of them new; {index}, L2, exact: {index == 'FLAT'}" in found.said
+            assert len(found.embedded) == 1 + new  # one for its dimension, or to see if the model is the same
+        assert found.embedded[1].startswith("A title that nobody") and len(found.embedded[1]) > 15_000
+        assert np.allclose(found.embeddings, found.embed(found.news["text"]), atol=1e-6)
+        assert stored_right(found, labels=[-1] * 297)  # those of the stories come later
+        results.append(found)
+    assert np.allclose(results[0].distances, results[1].distances, atol=1e-4)
+    assert np.array_equal(results[0].labels, results[1].labels) and results[0].labels.max() > 5
 
 
 def readable(said, shown):
@@ -140,18 +144,14 @@ def test_no_collection_meets_another(run, sample, checkpoint, tmp_path):
     foreign = MilvusClient(str(tmp_path / "milvus.db"))
     foreign.create_collection("foreign", dimension=4, consistency_level="Strong")
     foreign.insert("foreign", [{"id": number, "vector": [number, 0, 0, 1]} for number in range(7)])
-    made = {}
-    for is_new in True, False:
-        for name in [*files, "run1/m", "run2/m"]:
-            if name in files:
-                found = run(until="Nearest", **KEPT, NEWS_CSV=name)
-            else:
-                found = run(until="Nearest", before={"Milvus": count_embedded}, EMBEDDING_MODEL=name, NEWS_CSV="a.csv")
-            made[found.collection] = len(found.news)
-            assert len(found.embedded) == 1 + is_new * len(found.news), name
+    runs = {name: run(until="Nearest", **KEPT, NEWS_CSV=name) for name in files} | {
+        name: run(until="Nearest", EMBEDDING_MODEL=name, NEWS_CSV="a.csv") for name in ("run1/m", "run2/m")}
+    made = {found.collection: len(found.news) for found in runs.values()}
     assert len(made) == 8 and all(name.startswith("stories_") and name.isascii() for name in made)
-    assert made | {"foreign": 7} == {name: found.client.query(name, output_fields=["count(*)"])[0]["count(*)"]
-                                     for name in found.client.list_collections()}
+    assert all(stored_right(found) for found in runs.values())
+    client = runs["a.csv"].client
+    assert made | {"foreign": 7} == {name: client.query(name, output_fields=["count(*)"])[0]["count(*)"]
+                                     for name in client.list_collections()}
     sample[100:140].to_csv(tmp_path / "jan" / "news.csv", index=False)  # all of it is new
     january, february = (run(until="Nearest", **KEPT, NEWS_CSV=name) for name in ("jan/news.csv", "feb/news.csv"))
     assert january.collection in made and "40 rows, 40 of them new" in january.said and stored_right(january)

@@ -1,4 +1,4 @@
-"""Execute the notebook on the sample with lsa, save it with its outputs, and make the README's pictures of map and page.
+"""Execute the notebook on the sample with lsa, save its outputs, and make the README's pictures of map and page.
 
 Usage: python tests/save_outputs.py      (kaleido and playwright draw the pictures with Chrome or Chromium)
 """

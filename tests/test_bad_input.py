@@ -11,8 +11,8 @@ from conftest import KEPT, free_port
 LONG = "é" * 40_000  # 80,000 bytes, more than Milvus takes
 NASTY = [
     "<script>alert(1)</script> <img src=x onerror=\"document.title='owned'\">", "From $5 to $10 million",
-    "He said \"no\", 'maybe' & <b>left</b>", "Rain 🌧️ and 👩‍🚒 heroes", "ירושלים: חדשות היום", "عاجل: أخبار اليوم من المدينة",
-    "100 % {braces} \\backslash", "two\nlines", "</script><script>alert(2)</script>", "🌧️🌧️🌧️", "nan", "None", "1984",
+    "He said \"no\", 'maybe' & <b>left</b>", "Rain 🌧️ and 👩‍🚒 heroes", "ירושלים: חדשות היום",
+    "عاجل: أخبار اليوم من المدينة", "100 % {braces} \\backslash", "two\nlines", "</script><script>alert(2)</script>", "🌧️🌧️🌧️", "nan", "None", "1984",
     "=1+1", "a"]
 
 
@@ -32,10 +32,9 @@ def small_news(rows):
 @pytest.fixture
 def write(tmp_path):
     """A function that writes titles to a CSV and returns its path."""
-    def write(titles, path="news.csv"):
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        pd.DataFrame({"title": titles}).to_csv(tmp_path / path, index=False)
-        return tmp_path / path
+    def write(titles):
+        pd.DataFrame({"title": titles}).to_csv(tmp_path / "news.csv", index=False)
+        return tmp_path / "news.csv"
     return write
 
 
@@ -78,11 +77,13 @@ def test_a_setting_that_makes_no_sense(run, write, settings, expected):
 def test_settings_come_from_the_environment_then_env_then_the_default(run, tmp_path):
     (tmp_path / ".env").write_text("MIN_SAMPLES=7\nMIN_CLUSTER_SIZE=9\nOUTPUT_DIR=elsewhere\n")
     found = run(until="Embeddings", MIN_SAMPLES="5", N_NEIGHBORS="")
-    assert (found.MIN_SAMPLES, found.MIN_CLUSTER_SIZE, str(found.OUTPUT_DIR), found.N_NEIGHBORS) == (5, 9, "elsewhere", 50)
+    assert (found.MIN_SAMPLES, found.MIN_CLUSTER_SIZE, found.N_NEIGHBORS) == (5, 9, 50)
+    assert str(found.OUTPUT_DIR) == "elsewhere"
 
 
 def test_a_large_min_samples_alone_gets_enough_neighbours(run, write):
-    found = run(until="The map", NEWS_CSV=write(small_news(100) + [f"chess {day}" for day in range(99)]), MIN_SAMPLES="60")
+    titles = small_news(100) + [f"chess {day}" for day in range(99)]
+    found = run(until="The map", NEWS_CSV=write(titles), MIN_SAMPLES="60")
     exact = np.sort(np.linalg.norm(found.embeddings[:, None].astype(float) - found.embeddings, axis=2))[:, 60]
     assert found.distances.shape[1] == 61 and np.allclose(found.core_distance, exact, atol=1e-3)
 
@@ -93,14 +94,18 @@ def test_a_tilde_in_output_dir_is_the_home_folder(run, write, tmp_path):
     assert not list(tmp_path.glob("~*"))
 
 
-def test_a_csv_that_would_be_overwritten_is_refused(run, write, tmp_path):
-    path = write(small_news(40), "output/clusters.csv")
-    before = path.read_bytes()
+def test_a_csv_that_would_be_overwritten_is_refused_and_its_columns_replaced_elsewhere(run, tmp_path):
+    table = pd.DataFrame({"id": range(40), "text": "mine", "x": "also mine", "cluster": 7, "title": small_news(40)})
+    path = tmp_path / "output" / "clusters.csv"
+    path.parent.mkdir()
+    table.to_csv(path, index=False)
     with pytest.raises(ValueError, match="clusters.csv would be overwritten: set OUTPUT_DIR") as error:
         run(NEWS_CSV="output/../output/clusters.csv")
-    assert one_sentence(error) and path.read_bytes() == before
+    assert one_sentence(error) and pd.read_csv(path).equals(table)
     run(until="Ask", NEWS_CSV=path, OUTPUT_DIR="elsewhere")
-    assert len(pd.read_csv(tmp_path / "elsewhere" / "clusters.csv")) == 40
+    saved = pd.read_csv(tmp_path / "elsewhere" / "clusters.csv", keep_default_na=False)
+    assert saved[["id", "text", "title"]].equals(table[["id", "text", "title"]]) and saved.columns.is_unique
+    assert saved["cluster"].between(-1, 6).all() and saved["x"].dtype == float
 
 
 def test_what_is_merged_and_cut(run, tmp_path):
@@ -115,7 +120,8 @@ def test_what_is_merged_and_cut(run, tmp_path):
 
 
 @pytest.mark.parametrize("headlines, settings, noise", [
-    (small_news(5), {}, 1), (small_news(7), {"MIN_SAMPLES": "6"}, None), (small_news(40), {"N_NEIGHBORS": "4"}, None), (small_news(60), {"MIN_CLUSTER_SIZE": "50"}, 1),
+    (small_news(5), {}, 1), (small_news(7), {"MIN_SAMPLES": "6"}, None),
+    (small_news(40), {"N_NEIGHBORS": "4"}, None), (small_news(60), {"MIN_CLUSTER_SIZE": "50"}, 1),
     (NASTY, {}, None), (["🌧" * (number + 1) for number in range(8)], {}, None),
     ([" ".join(["rain"] * (number + 1)) for number in range(40)], {}, None),
     (small_news(30) + [chr(97 + number) * 9 for number in range(8)], {"MIN_SAMPLES": "1"}, None)])
@@ -126,15 +132,6 @@ def test_odd_headlines_run_to_the_end(run, write, tmp_path, headlines, settings,
     assert np.isfinite(saved[["x", "y"]].to_numpy(dtype=float)).all() and np.isfinite(found.tree.data).all()
     assert max(map(int, found.heat_map.data[0].x)) < found.k
     assert noise is None or (saved["cluster"] < 0).mean() == noise
-
-
-def test_a_csv_may_have_columns_of_the_notebooks_names(run, tmp_path):
-    table = pd.DataFrame({"id": range(40), "text": "mine", "x": "also mine", "cluster": 7, "title": small_news(40)})
-    table.to_csv(tmp_path / "news.csv", index=False)
-    run(NEWS_CSV=tmp_path / "news.csv")
-    saved = pd.read_csv(tmp_path / "output" / "clusters.csv", keep_default_na=False)
-    assert saved[["id", "text", "title"]].equals(table[["id", "text", "title"]])
-    assert saved["cluster"].between(-1, 6).all() and saved["x"].dtype == float and saved.columns.is_unique
 
 
 def test_markup_in_a_headline_is_shown_as_text(run, write):

@@ -79,7 +79,7 @@ def test_clusters_that_live_for_no_time_do_not_decide(sample_run, seed):
 def test_the_check_sees_an_approximate_search(run):
     """A tenth of the neighbours is taken away at random; the printed agreement is the true one, and clearly below 1."""
     def thin(found):
-        drawn = np.random.default_rng(0).random((len(found.news), found.k)) - np.eye(1, found.k)  # each headline itself is kept
+        drawn = np.random.default_rng(0).random((len(found.news), found.k)) - np.eye(1, found.k)  # itself is kept
         found.k = int(0.9 * found.k)
         kept = np.sort(drawn.argsort(axis=1)[:, :found.k], axis=1)
         found.neighbours, found.distances = (

@@ -98,7 +98,8 @@ def test_a_second_run_stores_only_what_is_new_and_a_server_finds_the_same(run, s
 
 def readable(said, shown):
     """What a cell printed, without bars, and showed, as text that can be compared."""
-    return re.sub(r"\r.*", "", said), [each.to_json() if isinstance(each, (go.Figure, pd.DataFrame)) else repr(each) for each in shown]
+    outputs = [each.to_json() if isinstance(each, (go.Figure, pd.DataFrame)) else repr(each) for each in shown]
+    return re.sub(r"\r.*", "", said), outputs
 
 
 def names_on(figure):

@@ -144,6 +144,11 @@ def shown(run, words, kind):
             for output in cell.shown if isinstance(output, kind)]
 
 
+def names_on(figure):
+    """Return the names that stand on a map, the smallest story's first."""
+    return [text for trace in figure.data for text in ([] if trace.text is None else trace.text) if text]
+
+
 def given_vectors(folder, vectors):
     """Return what makes a run take these vectors for embeddings; questions get the first."""
     titles = [f"point {number}" for number in range(len(vectors))]
@@ -171,6 +176,7 @@ def keep_model(found):
 
 KEPT = {"skip": ["Embeddings"], "before": {"Milvus": keep_model}}  # settings of a run with that model
 KILL_AT_THE_THIRD_CALL = """
+import os
 calls, alive = [], embed
 def embed(texts):
     calls.append(texts)

@@ -41,7 +41,7 @@ with tempfile.TemporaryDirectory() as folder:
 for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
     if FIGURE in output.get("data", {}):  # GitHub shows pictures only
         figure = pio.from_json(json.dumps(output["data"][FIGURE]), skip_invalid=True)
-        is_map = any(trace.mode == "text" for trace in figure.data if trace.type == "scatter")
+        is_map = figure.layout.legend.traceorder == "reversed" and figure.layout.showlegend
         if is_map:  # a legend that cannot be scrolled or clicked only takes room
             figure.update_layout(showlegend=False, margin=dict(l=60, r=60, t=60, b=10))
         picture = figure.to_image("png", width=1000, height=figure.layout.height or 450)

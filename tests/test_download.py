@@ -51,7 +51,7 @@ def load(run, tmp_path):
     (tmp_path / "data").mkdir()
     shutil.copy(SAMPLE, tmp_path / "data")
     return lambda url: run(until="Embeddings", NEWS_CSV=None, replace={
-        'NEWS_URL = ".*"': f'NEWS_URL = "{url}"', "NEWS_URL, timeout=10": "NEWS_URL, timeout=1"})
+        '^URL = ".*"': f'URL = "{url}"', "URL, timeout=10": "URL, timeout=1"})
 
 
 def test_a_good_archive_is_unpacked_once(load, kaggle, tmp_path):

@@ -96,14 +96,18 @@ def near(table, row):
     return table[(abs(table[["x", "y"]] - row[["x", "y"]].astype(float)) < 0.01).all(axis=1)]
 
 
-@pytest.mark.parametrize("width", [700, 1400])
-def test_names_on_the_map_do_not_cover_each_other(saved_page, draw, width):
-    boxes = draw(saved_page[0], width).locator(".textpoint", has_text=re.compile(r"\S")).evaluate_all(
-        "names => names.map(name => name.getBoundingClientRect()).map(at => [at.left, at.top, at.right, at.bottom])")
-    assert len(boxes) > 9
-    for one, other in itertools.combinations(np.array(boxes), 2):
-        covered = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-        assert (covered <= 0).any() or covered.prod() < 0.1 * np.prod(one[2:] - one[:2]), (one, other)
+def test_names_on_the_map_do_not_cover_each_other(page_and_table):
+    page = page_and_table[0]
+    for width in 700, 1000, 1400:  # the last is that of the page
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("""width => Math.abs(
+            width - document.querySelector(".main-svg").getBoundingClientRect().width) < 40""", arg=width)
+        boxes = page.locator(".textpoint", has_text=re.compile(r"\S")).evaluate_all(
+            "names => names.map(name => name.getBoundingClientRect()).map(at => [at.left, at.top, at.right, at.bottom])")
+        assert len(boxes) > 9
+        for one, other in itertools.combinations(np.array(boxes), 2):
+            covered = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+            assert (covered <= 0).any() or covered.prod() < 0.1 * np.prod(one[2:] - one[:2]), (width, one, other)
 
 
 def test_as_many_points_as_headlines_and_the_legend_hides_and_shows_a_story(page_and_table):
@@ -150,6 +154,10 @@ def test_every_story_is_listed_once_with_all_its_headlines(page_and_table):
         const text = document.createRange(); text.selectNodeContents(cell)
         return cell.getBoundingClientRect().right - text.getBoundingClientRect().right }""")
     assert 0 <= start < 5  # from the right
+    page.emulate_media(media="print")
+    assert page.locator("#story5 td").first.is_visible()  # all are open on paper
+    page.emulate_media(media="screen")
+    assert not page.locator("#story5 td").first.is_visible()
     summary = f"501 headlines, {table['cluster'].max() + 1} stories, {(table['cluster'] < 0).mean():.0%} noise"
     assert page.title() == summary
 

@@ -157,8 +157,9 @@ def test_check_lines_and_marks_against_the_truth(sample_run, known):
         both = [pair for pair in told if pair[1] >= 0]
         stories, clusters = zip(*both)
         mutual = entropy(stories) + entropy(clusters) - entropy(both)
-        line = re.search(rf"^{way}: .*?(\d\.\d+), .*?(\d\.\d+), (\d+)%", sample_run.said, re.M)
-        pure, whole, noise = map(float, line.groups())
+        line = re.search(rf"^{way}: .*?(\d\.\d+), .*?(\d\.\d+), (\d+)%.* (\d+) of the others", sample_run.said, re.M)
+        pure, whole, noise, drawn_in = map(float, line.groups())
+        assert drawn_in == sum(number >= 0 for story, number in zip(news["story"], found) if not story), way
         assert [pure, whole] == pytest.approx([mutual / entropy(stories), mutual / entropy(clusters)], abs=6e-3), way
         assert noise == pytest.approx(100 - 100 * len(both) / len(told), abs=0.51), way
 

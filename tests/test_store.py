@@ -181,12 +181,17 @@ def test_lsa_starts_its_collection_over(run, sample, tmp_path):
 
 
 def test_another_index_and_metric_may_be_asked_for(run, tmp_path):
+    """Also with a filter that fewer rows satisfy than are asked for."""
     given = random_vectors(tmp_path)
     for kind, metric in ("FLAT", "L2"), ("HNSW", "IP"), ("HNSW", "L2"), ("AUTOINDEX", "COSINE"), ("FLAT", "IP"):
-        found = run(until="Nearest", **given, INDEX_TYPE=kind, METRIC_TYPE=metric)
+        found = run(until="Graph", **given, INDEX_TYPE=kind, METRIC_TYPE=metric)
         index = found.client.describe_index(found.collection, "embedding")
         assert (index["index_type"], index["metric_type"]) == (kind, metric)
-        assert f"0 of them new; {kind}, {metric}, exact: {kind == 'FLAT'}" in found.said or kind == "FLAT"
+        new = 120 if (kind, metric) == ("FLAT", "L2") else 0
+        assert f"120 rows, {new} of them new; {kind}, {metric}, exact: {kind == 'FLAT'}" in found.said
+        rows, lengths = found.search(found.embeddings[:1], 5, f"id == {found.news['id'][3]}")
+        assert rows.tolist() == [[3]]
+        assert lengths == pytest.approx(np.linalg.norm(found.embeddings[:1] - found.embeddings[3]), abs=1e-3)
     found.client.upsert(found.collection, [
         {"id": 2 ** 62, "embedding": -found.embeddings[0], "text": "new", "cluster": -1}])
     hits = found.client.search(found.collection, [-found.embeddings[0]], limit=1, output_fields=["id"])[0]

@@ -224,7 +224,7 @@ def measure_table(rows):
     notebook = Notebook()
     notebook.run("Setup", "The idea, on eleven points")
     notebook.names |= {
-        "neighbours": neighbours, "distances": distances, "embeddings": points, "k": 50, "core_distance": distances[:, 3],
+        "neighbours": neighbours, "distances": distances, "embeddings": points, "k": 50,
         "news": pd.DataFrame(index=range(rows)), "MIN_SAMPLES": 3, "MIN_CLUSTER_SIZE": 3}
     stages = Stages()
     with stages.measure("labels"):

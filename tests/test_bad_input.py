@@ -81,7 +81,7 @@ def test_a_large_min_samples_alone_gets_enough_neighbours(run, write):
     titles = small_news(100) + [f"chess {day}" for day in range(99)]
     found = run(until="The map", NEWS_CSV=write(titles), MIN_SAMPLES="60")
     exact = np.sort(np.linalg.norm(found.embeddings[:, None].astype(float) - found.embeddings, axis=2))[:, 60]
-    assert found.distances.shape[1] == 61 and np.allclose(found.core_distance, exact, atol=1e-3)
+    assert found.distances.shape[1] == 61 and np.allclose(found.distances[:, 60], exact, atol=1e-3)
 
 
 def test_a_csv_that_would_be_overwritten_is_refused_and_its_columns_replaced_elsewhere(run, tmp_path):

@@ -50,7 +50,7 @@ def test_hundreds_of_components_are_joined_in_few_rounds(run, tmp_path):
     def search_without_milvus(found):
         distances, neighbours = NearestNeighbors(n_neighbors=6).fit(vectors).kneighbors(vectors)
         vars(found).update(embeddings=np.float32(vectors), news=pd.DataFrame(vectors), k=6, distances=distances,
-                           neighbours=neighbours, core_distance=distances[:, 3])
+                           neighbours=neighbours, MIN_SAMPLES=3)
     skip = ["Headlines", "Embeddings", "Milvus", "Nearest"]
     found = run(until="Stories", skip=skip, before={"Graph": search_without_milvus})
     components = components_in(found)
@@ -83,7 +83,6 @@ def test_the_check_sees_an_approximate_search(run):
         kept = np.sort(drawn.argsort(axis=1)[:, :found.k], axis=1)
         found.neighbours, found.distances = (
             np.take_along_axis(table, kept, axis=1) for table in (found.neighbours, found.distances))
-        found.core_distance = found.distances[:, 3]
     found = run(until="The map", before={"Graph": thin})
     printed = shown(found, "Stories", pd.DataFrame)[0].loc["ours", "all pairs"]
     true = adjusted_rand_score(found.labels, fit_complete(found.embeddings).labels_)

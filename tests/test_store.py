@@ -48,10 +48,11 @@ def test_bge_m3_goes_on_after_a_kill_while_embedding_and_shows_one_bar(run, kill
     assert len(re.findall(r"\r  0%\|.* batches/s\]", survivor.said)) == 1 and "".join(capfd.readouterr()) == ""
 
 
-@pytest.mark.parametrize("step", ["flush", "create_index", "load_collection"])
-def test_a_run_that_ended_somewhere_does_no_harm(run, monkeypatch, tmp_path, step):
+@pytest.mark.parametrize("step, where", [
+    ("flush", None), ("create_index", "server"), ("load_collection", None)])
+def test_a_run_that_ended_somewhere_does_no_harm(run, request, monkeypatch, tmp_path, step, where):
     """Ended before this step, in a run that has one row that is new, one that is gone, and another index."""
-    given = random_vectors(tmp_path)
+    given = random_vectors(tmp_path) | (request.getfixturevalue(where) if where else {})
     run(until="Nearest", **given)
     pd.DataFrame({"title": [f"point {number}" for number in range(1, 121)]}).to_csv(given["NEWS_CSV"], index=False)
     alive, calls = getattr(MilvusClient, step), []

@@ -102,8 +102,8 @@ def test_names_on_the_map_do_not_cover_each_other(page_and_table):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function("""width => Math.abs(
             width - document.querySelector(".main-svg").getBoundingClientRect().width) < 40""", arg=width)
-        boxes = page.locator(".textpoint", has_text=re.compile(r"\S")).evaluate_all(
-            "names => names.map(name => name.getBoundingClientRect()).map(at => [at.left, at.top, at.right, at.bottom])")
+        boxes = page.locator(".textpoint", has_text=re.compile(r"\S")).evaluate_all("""names => names.map(
+            name => name.getBoundingClientRect()).map(at => [at.left, at.top, at.right, at.bottom])""")
         assert len(boxes) > 9
         for one, other in itertools.combinations(np.array(boxes), 2):
             covered = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
@@ -165,7 +165,7 @@ def test_every_story_is_listed_once_with_all_its_headlines(page_and_table):
 def test_typing_leaves_the_stories_that_contain_it(page_and_table):
     page, table = page_and_table
     nearest = table[["cluster", "closest_cluster"]].max(axis=1)
-    for typed in "rover", "OVERS", "<b>bold</b>", "no such word anywhere", "":
+    for typed in "rover", "OVERS", "<b>bold</b>", "leans", "no such word anywhere", "":
         page.locator("input[type=search]").fill("")
         page.locator("input[type=search]").press_sequentially(typed)
         left = {story.get_attribute("id") for story in page.locator("details").all() if story.is_visible()}

@@ -49,7 +49,7 @@ def test_bge_m3_goes_on_after_a_kill_while_embedding_and_shows_one_bar(run, kill
 
 
 @pytest.mark.parametrize("step, where", [
-    ("flush", None), ("create_index", "server"), ("load_collection", None)])
+    ("flush", None), ("create_index", None), ("create_index", "server"), ("load_collection", None)])
 def test_a_run_that_ended_somewhere_does_no_harm(run, request, monkeypatch, tmp_path, step, where):
     """Ended before this step, in a run that has one row that is new, one that is gone, and another index."""
     given = random_vectors(tmp_path) | (request.getfixturevalue(where) if where else {})
@@ -100,12 +100,13 @@ def test_a_second_run_stores_only_what_is_new_and_a_server_finds_the_same(run, s
 
 def readable(said, shown):
     """What a cell printed, without bars, and showed, as text that can be compared."""
-    outputs = [json.loads(each.to_json()) for each in shown if isinstance(each, (go.Figure, pd.DataFrame))]
+    outputs = [json.loads(each.to_json()) if isinstance(each, (go.Figure, pd.DataFrame)) else repr(each)
+               for each in shown]
     return re.sub(r"\r.*", "", said), outputs
 
 
 def test_cells_may_be_run_again(run, sample, tmp_path):
-    """Each right after itself; then sections 8 to 12 with another setting, and back."""
+    """Each right after itself; then sections 8 to 12 with another setting, and back; then 8 without its first cells."""
     sample.sort_values("story")[-150:].to_csv(tmp_path / "a.csv", index=False)  # some twenty stories
     once, twice = (run(NEWS_CSV=tmp_path / "a.csv", times=times) for times in (1, 2))
     for one, other in zip(twice.cells[::2], twice.cells[1::2]):
@@ -120,7 +121,9 @@ def test_cells_may_be_run_again(run, sample, tmp_path):
             once.MIN_CLUSTER_SIZE = size
             cells = [readable(*execute(source, vars(once))) for heading in headings for source in sections()[heading]]
             assert stored_right(once) and np.array_equal(once.labels, twice.labels) == (size == 3)
+        last = [readable(*execute(source, vars(once))) for source in sections()["Stories"][2:]]
     assert cells == first and names_on(once.fig) == names
+    assert last == first[2:2 + len(last)]
 
 
 def retrain(model):
@@ -181,13 +184,16 @@ def test_lsa_starts_its_collection_over(run, sample, tmp_path):
         assert f"{rows} rows, {rows} of them new" in found.said and stored_right(found)
 
 
-def test_another_index_and_metric_may_be_asked_for(run, tmp_path):
+def test_an_index_is_built_when_another_is_wanted(run, monkeypatch, tmp_path):
     """Also with a filter that fewer rows satisfy than are asked for."""
-    given = random_vectors(tmp_path)
-    for kind, metric in ("FLAT", "L2"), ("HNSW", "IP"), ("HNSW", "L2"), ("AUTOINDEX", "COSINE"), ("FLAT", "IP"):
+    given, built, create = random_vectors(tmp_path), [], MilvusClient.create_index
+    monkeypatch.setattr(MilvusClient, "create_index", lambda *one, **more: (built.append(one), create(*one, **more))[1])
+    for kind, metric, anew in [("FLAT", "L2", True), ("HNSW", "IP", True), ("HNSW", "IP", False), ("HNSW", "L2", True),
+                               ("AUTOINDEX", "COSINE", True), ("FLAT", "IP", True)]:
+        built.clear()
         found = run(until="Graph", **given, INDEX_TYPE=kind, METRIC_TYPE=metric)
         index = found.client.describe_index(found.collection, "embedding")
-        assert (index["index_type"], index["metric_type"]) == (kind, metric)
+        assert (index["index_type"], index["metric_type"]) == (kind, metric) and bool(built) == anew
         new = 120 if (kind, metric) == ("FLAT", "L2") else 0
         assert f"120 rows, {new} of them new; {kind}, {metric}, exact: {kind == 'FLAT'}" in found.said
         rows, lengths = found.search(found.embeddings[:1], 5, f"id == {found.news['id'][3]}")

@@ -45,9 +45,11 @@ def main():
         compare_stories(given.labelled.resolve(), model)
     figures = [figure for file in given.load for figure in json.loads(file.read_text())]
     for rows in given.rows:
-        figures += compare_speed(rows, given.ways)
-        if given.save:  # what is measured so far
-            given.save.write_text(json.dumps(figures, indent=1))
+        before = figures
+        for measured in compare_speed(rows, given.ways):  # after each way, for one may take an hour
+            figures = before + measured
+            if given.save:
+                given.save.write_text(json.dumps(figures, indent=1))
     if figures:
         print_speed(figures)
     if given.chart:

@@ -14,8 +14,8 @@ from scipy.spatial.distance import pdist
 from sklearn.metrics import adjusted_rand_score
 from transformers import AutoModel, AutoTokenizer, XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizer
 
-from benchmark_ways import Notebook
-from conftest import SAMPLE, recall
+from benchmark_ways import Notebook, recall
+from conftest import SAMPLE
 
 UP_TO_LABELS = "Setup", "The idea, on eleven points", "Headlines", "Embeddings", "Milvus", "Nearest neighbours"
 

@@ -21,8 +21,8 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
-from benchmark_ways import Notebook, cluster_published_matrix, hdbscan_on_vectors, umap_first
-from conftest import milvus_server, recall
+from benchmark_ways import Notebook, cluster_published_matrix, hdbscan_on_vectors, recall, umap_first
+from conftest import milvus_server
 
 NOTEBOOK_WAYS = {  # with what is set besides the address
     "lite": {}, "lite-l2": {"METRIC_TYPE": "L2"}, "lite-hnsw": {"INDEX_TYPE": "HNSW"},
@@ -168,7 +168,7 @@ def go(way, file):
 
 
 def compare_speed(rows, ways):
-    """Go each way on the same vectors and return the figures of each, those of a failed way without seconds."""
+    """Go each way on the same vectors; after each, yield the figures of all so far, of a failed way without seconds."""
     vectors, truth = make_vectors(rows)
     all_figures, labels, neighbours = [], {}, {}
     with tempfile.TemporaryDirectory() as folder:
@@ -182,10 +182,8 @@ def compare_speed(rows, ways):
                 figures |= measured
             except Exception as problem:
                 figures["failed"] = f"{type(problem).__name__}: {problem}"
-    for figures in all_figures:
-        if "seconds" in figures:
-            figures |= quality(figures["way"], labels, neighbours, truth)
-    return all_figures
+            yield [figures | quality(figures["way"], labels, neighbours, truth) if "seconds" in figures else figures
+                   for figures in all_figures]
 
 
 def quality(way, labels, neighbours, truth):

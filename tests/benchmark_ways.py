@@ -6,29 +6,15 @@ import io
 import os
 import re
 from contextlib import redirect_stdout
-from functools import lru_cache
 from unittest import mock
 
 import hdbscan
-import nbformat
 import numpy as np
 import umap
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.neighbors import NearestNeighbors
 
-from conftest import NOTEBOOK
-
-
-@lru_cache
-def sections():
-    """Return {heading of a section: the sources of its code cells}."""
-    found, heading = {}, ""
-    for cell in nbformat.read(NOTEBOOK, 4).cells:
-        if cell.cell_type == "code":
-            found.setdefault(heading, []).append(cell.source)
-        else:
-            heading = "".join(re.findall(r"^## \d+\. (.+)", cell.source, re.M)) or heading
-    return found
+from conftest import SETTINGS, sections
 
 
 class Notebook:
@@ -36,8 +22,7 @@ class Notebook:
 
     def __init__(self, **settings):
         """Settings that are not given have their defaults, whatever the environment or a file .env says."""
-        known = re.findall(r"""setting\(["'](\w+)""", "\n".join(sum(sections().values(), [])))
-        self.settings = dict.fromkeys(known, "") | settings
+        self.settings = dict.fromkeys(SETTINGS, "") | settings
         self.names = {"display": lambda *_: None}
 
     def run(self, *headings):
@@ -104,3 +89,8 @@ def average_linkage(vectors, heights):
         large = np.flatnonzero(np.bincount(group) >= 3)
         cuts.append(np.where(np.isin(group, large), np.searchsorted(large, group), -1))
     return cuts
+
+
+def recall(exact, found):
+    """Return the share of the exact nearest neighbours that the found ones contain; both are n x k row numbers."""
+    return float(np.mean([np.isin(*pair).mean() for pair in zip(exact, found)]))

@@ -7,7 +7,6 @@ import re
 import socket
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -175,12 +174,6 @@ def keep_model(found):
 
 
 KEPT = {"skip": ["Embeddings"], "before": {"Milvus": keep_model}}  # settings of a run with that model
-KILL_AT_THE_THIRD_CALL = """
-import os
-calls, alive = [], embed
-def embed(texts):
-    calls.append(texts)
-    return alive(texts) if len(calls) < 3 else os.kill(os.getpid(), 9)"""  # the dimension and 256 headlines are done
 
 
 def executed(folder, cells, **settings):
@@ -194,44 +187,13 @@ def executed(folder, cells, **settings):
     return SimpleNamespace(folder=folder, status=done.returncode, said=done.stderr, outputs=outputs)
 
 
-def make_checkpoint(folder):
-    """Make a small model in BGE-M3's format in a process of its own; return its folder."""
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """The folder of a small model in BGE-M3's format, made in a process of its own."""
+    folder = tmp_path_factory.mktemp("checkpoint")
     subprocess.run([sys.executable, Path(__file__).with_name("checkpoint.py"), folder / "small-bge-m3", SAMPLE],
                    env=environment(folder, {}), check=True)
     return folder / "small-bge-m3"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def jobs(request, tmp_path_factory):
-    """{name of a fixture: its future}: what takes a process of its own, one after the other, beside the tests."""
-    needed, started = {name for item in request.session.items for name in item.fixturenames}, {}
-    with ThreadPoolExecutor(1) as pool:
-        def start(name, make, *arguments, **settings):
-            folder = tmp_path_factory.mktemp(name)
-            if name in needed:
-                started[name] = pool.submit(make, folder, *arguments, **settings)
-            return folder
-        small_model = start("checkpoint", make_checkpoint) / "small-bge-m3"
-        start("killed_run", executed, steps("Graph", before={"Milvus": KILL_AT_THE_THIRD_CALL}),
-              EMBEDDING_MODEL=small_model)
-        start("lsa_run", executed, steps())
-        yield started
-        pool.shutdown(cancel_futures=True)
-
-
-@pytest.fixture(scope="session")
-def checkpoint(jobs):
-    return jobs["checkpoint"].result()
-
-
-@pytest.fixture(scope="session")
-def lsa_run(jobs):
-    return jobs["lsa_run"].result()
-
-
-@pytest.fixture(scope="session")
-def killed_run(jobs, checkpoint):
-    return jobs["killed_run"].result()
 
 
 @pytest.fixture
@@ -257,11 +219,6 @@ def sample():
 def saved(sample_run):
     """clusters.csv of the sample."""
     return pd.read_csv(sample_run.folder / "output" / "clusters.csv", keep_default_na=False)
-
-
-def recall(exact, found):
-    """Return the share of the exact nearest neighbours that the found ones contain; both are n x k row numbers."""
-    return float(np.mean([np.isin(*pair).mean() for pair in zip(exact, found)]))
 
 
 def complete_weights(vectors, min_samples=3):

@@ -6,14 +6,17 @@ import pandas as pd
 import pytest
 from sklearn.metrics import completeness_score, homogeneity_score, pairwise_distances
 
+from conftest import executed, steps
 
-def test_the_command_of_the_readme_says_nothing_on_stderr_and_saves_the_same(lsa_run, sample_run):
-    assert lsa_run.status == 0, lsa_run.said
-    streams = [output for output in lsa_run.outputs if output.output_type == "stream"]
+
+def test_the_command_of_the_readme_says_nothing_on_stderr_and_saves_the_same(sample_run, tmp_path):
+    command = executed(tmp_path, steps())
+    assert command.status == 0, command.said
+    streams = [output for output in command.outputs if output.output_type == "stream"]
     assert [stream.text for stream in streams if stream.name == "stderr"] == []
     assert "501 rows in clusters.csv" in str(streams) and "Warning" not in str(streams)
     for name in "clusters.csv", "stories.csv":  # of two processes, to the last digit
-        there, here = (run.folder / "output" / name for run in (lsa_run, sample_run))
+        there, here = (run.folder / "output" / name for run in (command, sample_run))
         assert here.read_bytes() == there.read_bytes(), name
 
 

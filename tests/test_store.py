@@ -14,7 +14,7 @@ import torch
 from pymilvus import MilvusClient
 from sklearn.preprocessing import normalize
 
-from conftest import KEPT, count_embedded, environment, execute, given_vectors, names_on, sections
+from conftest import KEPT, count_embedded, environment, execute, executed, given_vectors, names_on, sections, steps
 from test_bad_input import LONG
 
 
@@ -34,11 +34,20 @@ def test_labels_are_written_back(sample_run):
     assert stored_right(sample_run)
 
 
-def test_bge_m3_goes_on_after_a_kill_while_embedding_and_shows_one_bar(run, killed_run, checkpoint, capfd):
-    assert killed_run.status != 0 and "Kernel died" in killed_run.said
+KILL_AT_THE_THIRD_CALL = """
+import os
+calls, alive = [], embed
+def embed(texts):
+    calls.append(texts)
+    return alive(texts) if len(calls) < 3 else os.kill(os.getpid(), 9)"""  # the dimension and 256 headlines are done
+
+
+def test_bge_m3_goes_on_after_a_kill_while_embedding_and_shows_one_bar(run, checkpoint, tmp_path, capfd):
+    cells = steps(until="Graph", before={"Milvus": KILL_AT_THE_THIRD_CALL})
+    killed = executed(tmp_path, cells, EMBEDDING_MODEL=checkpoint)
+    assert killed.status != 0 and "Kernel died" in killed.said
     capfd.readouterr()
-    survivor = run(until="Nearest", EMBEDDING_MODEL=checkpoint, MILVUS_ADDRESS=killed_run.folder / "milvus.db",
-                   before={"Milvus": count_embedded})
+    survivor = run(until="Nearest", EMBEDDING_MODEL=checkpoint, before={"Milvus": count_embedded})
     assert "501 rows, 245 of them new" in survivor.said and stored_right(survivor)
     assert len(survivor.embedded) == 246 == 1 + len(set(survivor.embedded[1:]))  # one, to see if the model is the same
     again = survivor.embed(survivor.news["text"][:60]) @ survivor.embeddings.T

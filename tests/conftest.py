@@ -1,4 +1,7 @@
-"""What the tests share: the notebook, executed in this process, or by the README's command in a kernel."""
+"""What the tests share: runs of the notebook's cells, a small model, a Milvus server.
+
+Its functions are imported from `notebook`; what needs the cells around them is run here.
+"""
 import ast
 import contextlib
 import io
@@ -13,34 +16,28 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-import hdbscan
 import nbformat
-import numpy as np
 import pandas as pd
 import pytest
 from milvus_lite.server_manager import server_manager_instance
-from sklearn.feature_extraction.text import HashingVectorizer
-from sklearn.metrics import pairwise_distances
-from sklearn.preprocessing import normalize
 
-sys.dont_write_bytecode = True  # the tests leave nothing in the working copy
-ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOK = Path(os.environ.get("NOTEBOOK_UNDER_TEST", ROOT / "hdbscan_clustering_with_milvus.ipynb"))
+from notebook import CELLS, CODE, ROOT
+from notebook import PATH as NOTEBOOK
+
 COMMAND = f"nbconvert --to notebook --execute --output-dir output {NOTEBOOK.name}"  # the README's
 SAMPLE = ROOT / "data" / "sample_headlines.csv"
 FIGURE = "application/vnd.plotly.v1+json"  # among the outputs of a cell
-CELLS = nbformat.read(NOTEBOOK, 4).cells
-SOURCE = "\n".join(cell.source for cell in CELLS if cell.cell_type == "code")
-SETTINGS = sorted(set(re.findall(r"setting\(['\"](\w+)['\"]\)", SOURCE)))
-OWN = {name: value for name, value in os.environ.items()  # without what the person who runs the tests has set
+SOURCE = "\n".join(cell.source for cell in CODE)
+SETTINGS = sorted(set(re.findall(r"""\bsetting\(["'](\w+)["']""", SOURCE)))
+OWN = {name: value for name, value in os.environ.items()  # without what the tester has set
        if name not in SETTINGS and not name.startswith(("HF_", "PLOTLY_"))}
-HUB = socket.socket()  # where models are asked for: it refuses every caller, unless a test makes it listen
+HUB = socket.socket()  # where models are asked for: it refuses callers, unless a test listens
 HUB.bind(("127.0.0.1", 0))
 
 
 @lru_cache
 def sections():
-    """Return {heading without its number: the sources of its code cells}."""
+    """Return {heading without its number: the sources of its code cells}, in their order."""
     found, heading = {}, ""
     for cell in CELLS:
         if cell.cell_type == "code":
@@ -50,41 +47,28 @@ def sections():
     return found
 
 
-def section(words):
-    """Return the heading that is these words, or the only one that contains them."""
-    found = [words] if words in sections() else [heading for heading in sections() if words in heading]
+def section(word):
+    """Return the heading that is this word, or the only one that contains it."""
+    found = [heading for heading in sections() if word in heading]
+    found = [word] if word in found else found
     if len(found) != 1:
-        raise LookupError(f"{words!r} is in {len(found)} headings of the notebook: {list(sections())}")
+        raise LookupError(f"{word!r} is in {len(found)} headings of {list(sections())}")
     return found[0]
 
 
-def steps(until=None, skip=(), before={}, replace={}):
-    """Return (heading, source) of the cells to execute; what is put before a section stands there as it is."""
-    until, skip = until and section(until), [section(words) for words in skip]
-    before, chosen = {section(words): step for words, step in before.items()}, []
-    for heading, sources in sections().items():
-        if heading == until:
-            break
-        chosen += [(heading, before[heading])] if heading in before else []
-        chosen += [(heading, source) for source in sources if heading not in skip]
-    for pattern, text in replace.items():
-        if not any(re.search(pattern, step) for _, step in chosen):
-            raise LookupError(f"nothing to replace: no cell contains {pattern}")
-        chosen = [(heading, re.sub(pattern, text, step)) for heading, step in chosen]
-    return chosen
-
-
 def environment(folder, settings):
-    """Return the environment of a run in this folder."""
-    settings = {"NEWS_CSV": SAMPLE, "EMBEDDING_MODEL": "lsa", "MILVUS_ADDRESS": folder / "milvus.db",
-                "HF_HOME": folder / "hub", "HF_ENDPOINT": "http://127.0.0.1:%d" % HUB.getsockname()[1]} | settings
+    """Return the environment of a run in this folder: the sample, lsa, and what `settings` say."""
+    defaults = {
+        "NEWS_CSV": SAMPLE, "EMBEDDING_MODEL": "lsa", "MILVUS_ADDRESS": folder / "milvus.db",
+        "HF_HOME": folder / "hub", "HF_ENDPOINT": "http://127.0.0.1:%d" % HUB.getsockname()[1]}
+    settings = defaults | settings
     return OWN | {name: str(value) for name, value in settings.items() if value is not None}
 
 
 def execute(source, names):
     """Execute a cell on these variables; return what it printed, and a list of what it showed."""
     body, shown = ast.parse(source).body, []
-    last = body.pop() if isinstance(body[-1], ast.Expr) else None
+    last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
     names["display"] = shown.append
     with contextlib.redirect_stdout(io.StringIO()) as out:
         exec(compile(ast.Module(body, []), "<cell>", "exec"), names)
@@ -92,108 +76,66 @@ def execute(source, names):
     return out.getvalue(), shown + [value] * (value is not None)
 
 
-@lru_cache
-def imports():
-    """Return the variables that the notebook's import cell makes; it is executed once."""
-    names = {}
-    execute(sections()["Setup"][-1], names)
-    return names
-
-
 class Run(SimpleNamespace):
-    """The variables of a run as attributes; also `said`, all it printed, and `cells` with source, said and shown."""
+    """The variables of a run as attributes; `folder`, `said` (all it printed), and its `cells`."""
     __repr__ = object.__repr__  # short, for pytest's reports
 
 
 @contextlib.contextmanager
 def runner(folder):
-    """Give a function that executes the notebook in this folder and process; close its Milvus clients at the end.
+    """Give a function that executes the notebook in this folder and process; close its clients.
 
-    The function takes settings, and as in `steps` the section to stop before, sections to leave out, functions to
-    call on the run before a section, and patterns to replace; also how many times each cell is to be executed.
+    The function takes settings as keyword arguments, `until`, a word of the heading of the section
+    to stop before, and `times`, how often each cell is executed. `go_on(run, "Stories", ...)`
+    executes sections of an earlier run once more, on the variables that it has now.
     """
     runs = []
 
-    def run(until=None, skip=(), before={}, replace={}, times=1, **settings):
-        with contextlib.chdir(folder), mock.patch.dict(os.environ, environment(folder, settings), clear=True):
-            found = Run(**imports(), folder=folder, said="", cells=[])
-            runs.append(found)
-            before = {section(words): function for words, function in before.items()}
-            for heading, source in steps(until, [], {heading: "" for heading in before}, replace):
-                if not source:
-                    before[heading](found)
-                elif heading not in ["Setup", *map(section, skip)]:
-                    for _ in range(times):
+    def go_on(found, *words, times=1, **settings):
+        with contextlib.chdir(folder), mock.patch.dict(
+                os.environ, environment(folder, settings), clear=True):
+            for heading in map(section, words):
+                for source in sections()[heading]:
+                    for _ in range(0 if source.startswith("%") else times):
                         said, shown = execute(source, vars(found))
                         found.said += said
-                        found.cells.append(SimpleNamespace(heading=heading, source=source, said=said, shown=shown))
+                        found.cells.append(SimpleNamespace(
+                            heading=heading, source=source, said=said, shown=shown))
         return found
+
+    def run(until=None, times=1, **settings):
+        headings = list(sections())
+        headings = headings[:headings.index(section(until))] if until else headings
+        runs.append(Run(folder=folder, said="", cells=[]))
+        return go_on(runs[-1], *headings, times=times, **settings)
+    run.go_on = go_on
     try:
         yield run
     finally:
         for found in runs:
             if hasattr(found, "client"):
                 found.client.close()
-                server_manager_instance.release_server(found.MILVUS_ADDRESS)  # that of Milvus Lite, if it is one
+                if found.MILVUS_ADDRESS.endswith(".db"):
+                    server_manager_instance.release_server(found.MILVUS_ADDRESS)
 
 
-def shown(run, words, kind):
+def shown(run, word, kind):
     """Return the outputs of this kind, such as pd.DataFrame, of a section of a run."""
-    return [output for cell in run.cells if cell.heading == section(words)
+    return [output for cell in run.cells if cell.heading == section(word)
             for output in cell.shown if isinstance(output, kind)]
 
 
-def names_on(figure):
-    """Return the names that stand on a map, the smallest story's first."""
-    return [text for trace in figure.data for text in ([] if trace.text is None else trace.text) if text]
-
-
-def given_vectors(folder, vectors):
-    """Return what makes a run take these vectors for embeddings; questions get the first."""
-    titles = [f"point {number}" for number in range(len(vectors))]
-    pd.DataFrame({"title": titles}).to_csv(folder / "points.csv", index=False)
-    table = dict(zip(titles, np.float32(vectors)))
-
-    def give(found):
-        found.model = "given"
-        found.embed = lambda texts: np.array([table.get(text, table["point 0"]) for text in texts])
-    return {"NEWS_CSV": folder / "points.csv", "skip": ["Embeddings"], "before": {"Milvus": give}}
-
-
-def count_embedded(found):
-    """List in `embedded` the texts that are embedded from now on."""
-    embed, found.embedded = found.embed, []
-    found.embed = lambda texts: (found.embedded.extend(texts), embed(texts))[1]
-
-
-def keep_model(found):
-    """Take a model that learns nothing from the texts, so that its collection is kept as that of BGE-M3 is."""
-    hashing = HashingVectorizer(n_features=1024, stop_words="english")
-    found.model, found.embed = "kept", lambda texts: np.float32(normalize(hashing.transform(texts)).toarray())
-    count_embedded(found)
-
-
-KEPT = {"skip": ["Embeddings"], "before": {"Milvus": keep_model}}  # settings of a run with that model
-
-
-def executed(folder, cells, **settings):
-    """Execute cells by the README's command in this folder; return folder, exit status, words and outputs."""
-    cells = [nbformat.v4.new_code_cell(source) for _, source in cells]
+def executed(folder, sources, **settings):
+    """Execute cells by the README's command in this folder; return status, words and outputs."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / NOTEBOOK.name)
-    done = subprocess.run([sys.executable, "-m", *COMMAND.split()], cwd=folder, capture_output=True, text=True,
-                          env=environment(folder, {"PIP_NO_INDEX": "1"} | settings))
+    done = subprocess.run(
+        [sys.executable, "-m", *COMMAND.split()], cwd=folder, capture_output=True, text=True,
+        env=environment(folder, {"PIP_NO_INDEX": "1"} | settings))
     path = folder / "output" / NOTEBOOK.name
-    outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.outputs] if path.exists() else []
+    outputs = [output for cell in (nbformat.read(path, 4).cells if path.exists() else [])
+               for output in cell.get("outputs", [])]
     return SimpleNamespace(folder=folder, status=done.returncode, said=done.stderr, outputs=outputs)
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory):
-    """The folder of a small model in BGE-M3's format, made in a process of its own."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    subprocess.run([sys.executable, Path(__file__).with_name("checkpoint.py"), folder / "small-bge-m3", SAMPLE],
-                   env=environment(folder, {}), check=True)
-    return folder / "small-bge-m3"
 
 
 @pytest.fixture
@@ -205,13 +147,14 @@ def run(tmp_path):
 
 @pytest.fixture(scope="session")
 def sample_run(tmp_path_factory):
-    """The whole notebook on the sample, with lsa and Milvus Lite, in this process; nobody changes it."""
+    """The whole notebook on the sample, with lsa and Milvus Lite; nobody changes it."""
     with runner(tmp_path_factory.mktemp("sample")) as function:
         yield function()
 
 
 @pytest.fixture(scope="session")
 def sample():
+    """The sample's table."""
     return pd.read_csv(SAMPLE, dtype=str, keep_default_na=False)
 
 
@@ -221,20 +164,14 @@ def saved(sample_run):
     return pd.read_csv(sample_run.folder / "output" / "clusters.csv", keep_default_na=False)
 
 
-def complete_weights(vectors, min_samples=3):
-    """Return the mutual reachabilities of all pairs, with the notebook's floor and its ten-thousandth, dense."""
-    between = pairwise_distances(vectors.astype(float))
-    np.fill_diagonal(between, 0)
-    core = np.sort(between, axis=1)[:, min_samples]
-    weights = np.maximum(np.maximum(between, np.maximum.outer(core, core)), 0.05) + 1e-4 * between
-    np.fill_diagonal(weights, 0)
-    return weights
-
-
-def fit_complete(vectors, min_samples=3, min_cluster_size=3):
-    """Return HDBSCAN fitted to all pairs."""
-    return hdbscan.HDBSCAN(min_cluster_size=min_cluster_size, min_samples=1, metric="precomputed",
-                           cluster_selection_persistence=1e-3).fit(complete_weights(vectors, min_samples))
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """The folder of a small model in BGE-M3's format, made in a process of its own."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    script = Path(__file__).with_name("checkpoint.py")
+    subprocess.run([sys.executable, script, folder / "small-bge-m3", SAMPLE],
+                   env=environment(folder, {}), check=True)
+    return folder / "small-bge-m3"
 
 
 def free_port():
@@ -247,9 +184,10 @@ def free_port():
 @contextlib.contextmanager
 def milvus_server(folder, *options):
     """Run a real Milvus server with its data in this folder; give its address and its process."""
-    port = free_port()
-    command = [sys.executable, Path(__file__).with_name("server.py"), folder, str(port), *options]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    port, script = free_port(), Path(__file__).with_name("server.py")
+    command = [sys.executable, script, folder, str(port), *options]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
         if process.stdout.readline() != "ready\n":
             raise RuntimeError("the Milvus server did not start; what it said is above")
         yield f"http://127.0.0.1:{port}", process
@@ -260,6 +198,6 @@ def milvus_server(folder, *options):
 def server(tmp_path_factory):
     """Settings for a real Milvus server, older than today's, with authorization switched on."""
     if not find_spec("milvus"):
-        pytest.skip("the package milvus, which holds the server, is made for Linux on x86-64 only")
+        pytest.skip("the package milvus, which holds the server, is for Linux on x86-64 only")
     with milvus_server(tmp_path_factory.mktemp("server"), "authorization") as (address, _):
         yield {"MILVUS_ADDRESS": address, "MILVUS_TOKEN": "root:Milvus"}

@@ -1,0 +1,34 @@
+"""The notebook's functions, to import, and no copy of them: `from notebook import read_table`.
+
+Its imports, functions, and constants in capitals that are literals are executed; nothing else is.
+"""
+import ast
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+
+sys.dont_write_bytecode = True  # the tests leave nothing in the working copy
+ROOT = Path(__file__).resolve().parent.parent
+PATH = Path(os.environ.get("NOTEBOOK_UNDER_TEST", ROOT / "hdbscan_clustering_with_milvus.ipynb"))
+CELLS = nbformat.read(PATH, 4).cells
+CODE = [cell for cell in CELLS if cell.cell_type == "code"]
+
+
+def is_kept(statement):
+    """True for imports, functions, and constants in capitals with a literal value."""
+    if isinstance(statement, ast.Assign):
+        names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
+        try:
+            ast.literal_eval(statement.value)
+        except ValueError:
+            return False
+        return bool(names) and all(name.isupper() for name in names)
+    return isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef))
+
+
+for number, cell in enumerate(CODE, 1):
+    if not cell.source.startswith("%"):
+        kept = [statement for statement in ast.parse(cell.source).body if is_kept(statement)]
+        exec(compile(ast.Module(kept, []), f"<code cell {number}>", "exec"), globals())

@@ -1,96 +1,135 @@
-"""Real news: copies of a headline in other letters and spaces, and headlines in other languages."""
+"""Real news: other languages, copies of headlines, and equal titles."""
 import re
 from pathlib import Path
 
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
-from conftest import names_on
+from conftest import runner, shown
+from notebook import short_name
 
-LANGUAGES = pd.read_csv(Path(__file__).with_name("languages.csv"))  # three stories in each, mixed; all invented
+LANGUAGES = pd.read_csv(Path(__file__).with_name("languages.csv"))  # three stories in each
 
 
-@pytest.mark.parametrize("language", LANGUAGES["language"].unique())
-def test_stories_of_other_languages_are_found_and_named(run, tmp_path, language):
-    news = LANGUAGES[LANGUAGES["language"] == language].set_index("title")
-    news.to_csv(tmp_path / "news.csv")
-    found = run(until="Save", NEWS_CSV=tmp_path / "news.csv")
-    assert len(found.news) == 36 and len(found.stories) >= 3
-    truth = found.news["title"].map(news["story"])
-    for number, story in found.stories.iterrows():
+@pytest.fixture(scope="module", params=LANGUAGES["language"].unique())
+def in_language(request, tmp_path_factory):
+    """A language, its 36 headlines as a run finds them, and the story that each one tells."""
+    news = LANGUAGES[LANGUAGES["language"] == request.param].set_index("title")
+    folder = tmp_path_factory.mktemp("language")
+    news.to_csv(folder / "news.csv")
+    with runner(folder) as run:
+        found = run(until="Save", NEWS_CSV=folder / "news.csv")
+        yield request.param, found, found.news["title"].map(news["story"])
+
+
+def test_stories_of_other_languages_are_found(in_language):
+    _, found, truth = in_language
+    assert len(truth) == 36 and len(found.stories) >= 3
+    for number in found.stories.index:
         assert truth[found.labels == number].nunique() == 1
-        assert story["name"] in found.news["title"][found.labels == number].tolist()
-        # without spaces, what stands between two signs is a clause and no word, also if several headlines share it
-        assert (story["words"] == "") == (language in ("Chinese", "Japanese"))
-    drawn = names_on(found.fig)
-    assert drawn
-    for text in drawn:
-        beginning = "".join(text.replace("<br>", "").split())
-        assert any(name == beginning or beginning[-1] == "…" and name.startswith(beginning[:-1])
-                   for name in ("".join(name.split()) for name in found.stories["name"]))
 
 
-def test_copies_of_headlines_change_no_story(run, saved, sample, tmp_path):
-    """Of a story's name each, one of which hardly holds together. Also: the rows of the file may come in any order."""
-    tables = [sample]
+def test_stories_of_other_languages_are_named_by_a_headline_of_theirs(in_language):
+    _, found, _ = in_language
+    for number, name in found.stories["name"].items():
+        assert name in found.news["title"][found.labels == number].tolist()
+
+
+def test_words_are_given_where_spaces_divide_them(in_language):
+    """Else what stands between two signs is a clause and no word."""
+    language, found, _ = in_language
+    assert set(found.stories["words"] == "") == {language in ("Chinese", "Japanese")}
+
+
+def test_stories_of_other_languages_are_named_on_the_map(in_language):
+    _, found, _ = in_language
+    figure = shown(found, "The map", go.Figure)[0]
+    drawn = [text for trace in figure.data if trace.mode == "text" for text in trace.text]
+    names = [short_name(*story) for story in
+             zip(found.stories["name"], found.stories["words"], strict=True)]
+    assert drawn and {text.removesuffix("<br> ") for text in drawn} <= set(names)
+
+
+def write_copies(sample, saved, path):
+    """Write the sample, shuffled, with copies of the names of two stories; return these names.
+
+    One of the stories hardly holds together."""
+    names, tables = [], [sample]
     for word in "Ullenfield", "Pellimore":
-        name = saved["cluster_name"][saved["title"].str.contains(word)].mode()[0]
-        row = sample[sample["title"] == name].iloc[0]
+        names += [saved["cluster_name"][saved["title"].str.contains(word)].mode()[0]]
+        row = sample[sample["title"] == names[-1]].iloc[0]
         tables.append(pd.DataFrame([{**row, "title": title} for title in (
-            name.upper(), name.lower(), name.replace(" ", "  "), name + ".")]))
+            names[-1].upper(), names[-1].lower(), names[-1].replace(" ", "  "), names[-1] + ".")]))
         tables[-1].loc[0, "description"] = row["description"].upper()
-    table = pd.concat(tables).sample(frac=1, random_state=0)
-    table.to_csv(tmp_path / "copies.csv", index=False)
-    assert "8 of them copies" in run(until="Ask", NEWS_CSV=tmp_path / "copies.csv").said
-    after = pd.read_csv(tmp_path / "output" / "clusters.csv", keep_default_na=False)
-    assert after[list(sample)].equals(table.reset_index(drop=True))
-    for copies in tables[1:]:
-        same = after[after["title"].isin(copies["title"])].drop(columns=["title", "description"])
-        assert len(same) == 4 and len(same.drop_duplicates()) == 1
-    for column in "cluster", "closest_cluster":
-        assert after.set_index("title")[column][sample["title"]].tolist() == saved[column].tolist()
+    pd.concat(tables).sample(frac=1, random_state=0).to_csv(path, index=False)
+    return names
 
 
-def test_shuffled_rows_give_the_same_table(run, sample_run, saved, sample, tmp_path):
-    sample.sample(frac=1, random_state=3).to_csv(tmp_path / "sample_headlines.csv", index=False)
-    found = run(until="Ask", NEWS_CSV=tmp_path / "sample_headlines.csv")
-    assert found.stories.equals(sample_run.stories)
-    after = pd.read_csv(tmp_path / "output" / "clusters.csv", keep_default_na=False)
-    assert after.set_index("title").loc[sample["title"]].equals(saved.set_index("title"))
+@pytest.fixture(scope="module")
+def with_copies(sample, saved, tmp_path_factory):
+    """A run on the sample with copies, the rows in another order; and what was copied."""
+    folder = tmp_path_factory.mktemp("copies")
+    names = write_copies(sample, saved, folder / "copies.csv")
+    with runner(folder) as run:
+        found = run(until="Themes", NEWS_CSV=folder / "copies.csv")
+        yield found, found.news.loc[found.headline_of_row].set_axis(found.table.index), names
 
 
-COPIES = [  # titles, and how many of them are left
-    (["Rain stops play", "RAIN STOPS PLAY", " rain  stops play. ", "«Rain» stops: play!", "Rain stops display"], 2),
-    (["Rates rise to 1.5", "Rates rise to 15"], 2), (["A well-known man", "A well known man"], 1),
-    (["C jobs", "C# jobs", "C++ jobs", "c++ JOBS", "C jobs!"], 3), (["Rated A+ now", "Rated A- now", "Rated A now"], 3),
-    (["Profit +5%", "Profit -5%", "Profit 5%", "Profit 5", "PROFIT  -5%."], 4),
-    (["Fuel at $5", "Fuel at €5", "Fuel at £5", "Fuel at 5", "FUEL at $5."], 4),
-    (["दिल", "दल", "दौल", "दाल", "दिल!"], 4),  # vowel signs tell words apart
-    (["🌧️", "☀️", "🌧️🌧️", "🌧️!"], 3), (["well – said", "well - said", "well said", "(well) said"], 1)]
+@pytest.mark.parametrize("column", ["cluster", "closest_cluster"])
+def test_copies_of_headlines_change_no_story(with_copies, saved, column):
+    found, of_row, _ = with_copies
+    after = of_row[column].set_axis(found.table["title"])
+    assert after[saved["title"]].tolist() == saved[column].tolist()
 
 
-def test_what_is_a_copy(run, tmp_path):
-    titles, chosen = [title for case, _ in COPIES for title in case], []
-    for order in 1, -1:
-        pd.DataFrame({"title": titles[::order]}).to_csv(tmp_path / "news.csv", index=False)
-        found = run(until="Embeddings", NEWS_CSV=tmp_path / "news.csv")
-        chosen.append(set(found.news["title"]))
-        for case, kept in COPIES:
-            assert len(chosen[-1] & {title.strip() for title in case}) == kept, case
-        assert f"{len(titles)} titles in" in found.said
-        assert f"{len(titles) - len(found.news)} of them copies" in found.said
-    assert chosen[0] == chosen[1] and "RAIN STOPS PLAY" not in chosen[0]  # the same one; none in capitals
+def test_every_copy_has_the_story_of_its_original(with_copies):
+    found, of_row, names = with_copies
+    folded = found.table["title"].str.casefold().str.rstrip(".").str.split().str.join(" ")
+    for name in names:
+        copies = of_row[folded == name.casefold()]
+        assert len(copies) == 5 and copies["id"].nunique() == 1
+        assert copies["cluster"].iloc[0] >= 0
 
 
-def test_equal_names_keep_their_stories_apart(run, sample, tmp_path):
-    """Every title is the same one; the descriptions tell the stories."""
-    text = sample["title"] + " " + sample["description"]
-    pd.DataFrame({"title": "Live blog", "description": text}).to_csv(tmp_path / "news.csv", index=False)
-    found = run(until="Ask", NEWS_CSV=tmp_path / "news.csv")
-    after = pd.read_csv(tmp_path / "output" / "clusters.csv", keep_default_na=False)
-    sizes = after["cluster"].value_counts().sort_index()
-    assert len(found.stories) == after["cluster"].max() + 1 > 30 and set(found.stories["name"]) == {"Live blog"}
-    assert {trace.customdata[0][0]: len(trace.x) for trace in found.fig.data[1:]} == sizes[1:].to_dict()
-    assert len(pd.read_csv(tmp_path / "output" / "stories.csv")) == len(found.stories)
-    page = (tmp_path / "output" / "clusters.html").read_text(encoding="utf-8")
-    assert re.findall(r'<details id="story(-?\d+)"', page) == [*map(str, found.stories.index), "-1"]
+def test_a_story_with_copies_has_more_rows_than_headlines(with_copies, sample_run):
+    found, of_row, _ = with_copies
+    assert found.news["rows"].sum() == 509 and len(found.news) == 501
+    assert found.stories["headlines"].equals(sample_run.stories["headlines"])
+    assert found.summary.startswith("501 headlines in 509 rows, ")
+    more = (found.stories["rows"] - found.stories["headlines"]).to_dict()
+    copied = of_row["cluster"][of_row["rows"] > 1].unique()
+    assert {number: count for number, count in more.items() if count} == dict.fromkeys(copied, 4)
+
+
+@pytest.fixture(scope="module")
+def one_title(tmp_path_factory):
+    """A run on 15 stories whose headlines all have the same title; the descriptions tell them."""
+    folder = tmp_path_factory.mktemp("title")
+    pd.DataFrame({"title": "Live blog", "description": LANGUAGES["title"]}).to_csv(
+        folder / "news.csv", index=False)
+    with runner(folder) as run:
+        yield run(until="Ask", NEWS_CSV=folder / "news.csv")
+
+
+def test_equal_titles_keep_their_stories_apart(one_title):
+    after = pd.read_csv(one_title.folder / "output" / "clusters.csv", keep_default_na=False)
+    stories = pd.read_csv(one_title.folder / "output" / "stories.csv")
+    assert set(stories["name"]) == {"Live blog"} and len(stories) > 12
+    sizes = after["cluster"][after["cluster"] >= 0].value_counts().sort_index()
+    assert sizes.tolist() == stories["rows"].tolist()
+
+
+def test_equal_titles_have_a_line_each_on_the_page(one_title):
+    page = (one_title.folder / "output" / "clusters.html").read_text(encoding="utf-8")
+    numbers = re.findall(r'<details id="story(-?\d+)"', page)
+    told = [number for number in numbers if number != "-1"]  # which is the noise
+    assert sorted(told, key=int) == list(map(str, one_title.stories.index))
+
+
+def test_equal_titles_keep_their_points_and_boxes_apart(one_title):
+    treemap, = shown(one_title, "Themes", go.Figure)[0].data
+    assert len(set(treemap.ids)) == len(treemap.ids) > len(one_title.stories)
+    points = [trace for trace in shown(one_title, "The map", go.Figure)[0].data
+              if trace.mode == "markers"]
+    assert sum(len(trace.x) for trace in points) == len(one_title.news) == len(LANGUAGES)

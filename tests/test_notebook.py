@@ -1,88 +1,239 @@
-"""The notebook as a file: its shape, its saved outputs, and what must agree with it."""
+"""The notebook as a file: its cells, its saved outputs, and what must agree with it."""
+import ast
+import base64
+import collections
 import json
 import re
 import statistics
-import warnings
+import symtable
 import zipfile
 
+import pytest
 from packaging.requirements import Requirement
 
-from conftest import CELLS, COMMAND, FIGURE, NOTEBOOK, ROOT, SETTINGS, SOURCE, executed
+from conftest import CELLS, CODE, COMMAND, FIGURE, NOTEBOOK, ROOT, SETTINGS, executed
+from notebook import is_kept
 
-CODE = [cell for cell in CELLS if cell.cell_type == "code"]
+FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # in Colab and in JupyterLab
+PNG = b"\x89PNG\r\n\x1a\n"
+SHOWN = [cell for cell in CODE if not cell.metadata]
 OUTPUTS = [output for cell in CODE for output in cell.outputs]
-FIGURES = [output.data for output in OUTPUTS if FIGURE in output.get("data", {})]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 INSTALL = CODE[0].source
+TREES = [ast.parse(cell.source) for cell in CODE if not cell.source.startswith("%")]
 
 
-def test_what_is_editorial_warns():
-    """Bounds that keep the notebook readable in one sitting. Past one of them, look whether it still is."""
-    lengths = [sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in CODE]
-    drawn = next((number for number, cell in enumerate(CODE, 1) if FIGURE in str(cell.outputs)), len(CODE))
-    search = next(number for number, cell in enumerate(CODE) if ".search(" in cell.source)
-    figures = {
-        "code cells": (len(CODE), 38), "lines of code": (sum(lengths), 325),
-        "characters of code": (sum(len(cell.source) for cell in CODE), 22_500),
-        "lines of the median cell": (statistics.median(lengths), 9), "lines of the longest cell": (max(lengths), 15),
-        "characters of the longest line": (max(map(len, SOURCE.splitlines())), 95),
-        "words of prose": (sum(len(cell.source.split()) for cell in CELLS if cell.cell_type == "markdown"), 2800),
-        "bytes of the file": (NOTEBOOK.stat().st_size, 1_500_000), "pictures short of 7": (7 - len(FIGURES), 0),
-        "lines to the first picture": (sum(lengths[:drawn]), 25),
-        "lines before the first search": (sum(lengths[:search]), 145)}
-    over = [f"{what}: {number:,}, more than {most:,}" for what, (number, most) in figures.items() if number > most]
-    if over:
-        warnings.warn("; ".join(over))
+# Cells
+
+def test_each_cell_has_something_in_it():
+    assert all(cell.source.strip() for cell in CELLS)
 
 
-def test_every_code_cell_follows_some_words():
-    for before, cell in zip(CELLS, CELLS[1:]):
-        assert cell.source.strip() and (cell.cell_type == "markdown" or before.cell_type == "markdown")
+def test_a_shown_cell_follows_words_or_a_folded_cell():
+    for before, cell in zip(CELLS, CELLS[1:], strict=False):
+        if cell in SHOWN:
+            assert before.cell_type == "markdown" or before not in SHOWN, cell.source
 
 
-def test_saved_outputs_are_of_one_clean_run():
+def test_cells_are_folded_in_jupyterlab_and_colab_or_in_neither():
+    assert {json.dumps(cell.metadata, sort_keys=True) for cell in CODE} == {
+        "{}", json.dumps(FOLDED, sort_keys=True)}
+
+
+def test_a_folded_cell_begins_with_the_line_that_is_left_of_it():
+    for cell in CODE:
+        title = re.match(r"# @title [A-Z].*[^.:\n]\n", cell.source)
+        assert bool(title) == (cell not in SHOWN), cell.source[:80]
+
+
+def test_no_two_folded_cells_have_one_title():
+    titles = [cell.source.splitlines()[0] for cell in CODE if cell not in SHOWN]
+    assert len(set(titles)) == len(titles) > 20
+
+
+def test_a_folded_cell_has_no_output():
+    assert not [cell.source[:80] for cell in CODE if cell not in SHOWN and cell.outputs]
+
+
+def test_shown_cells_are_short():
+    lengths = [sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in SHOWN]
+    assert max(lengths) <= 10 and statistics.median(lengths) <= 6
+
+
+def test_lines_of_code_fit_into_a_window():
+    lines = [line for cell in CODE for line in cell.source.splitlines()]
+    assert [line for line in lines if len(line) > 100] == []
+
+
+def test_imports_stand_in_the_first_section():
+    headings = [number for number, cell in enumerate(CELLS)
+                if cell.cell_type == "markdown" and re.search("^## ", cell.source, re.M)]
+    for cell in CELLS[headings[1]:]:
+        if cell.cell_type == "code":
+            imports = [node for node in ast.walk(ast.parse(cell.source))
+                       if isinstance(node, (ast.Import, ast.ImportFrom))]
+            assert imports == [], cell.source[:80]
+
+
+# Functions and names
+
+def test_every_function_says_what_it_does():
+    """Those that others can call; a function inside another is explained by it."""
+    for tree in TREES:
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef):
+                text = ast.get_docstring(node) or ""
+                assert re.match(r"[A-Z]\w+.*[.:]", text, re.S), node.name
+
+
+def assigned(statement):
+    """Return the names that a statement of a cell assigns, but for those that a loop counts."""
+    if isinstance(statement, (ast.FunctionDef, ast.Import, ast.ImportFrom)):
+        return set()
+    names, counters = set(), set()
+    nodes = [statement]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp,
+                             ast.GeneratorExp, ast.FunctionDef)):
+            continue
+        if isinstance(node, ast.For):
+            counters |= {name.id for name in ast.walk(node.target) if isinstance(name, ast.Name)}
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        nodes += ast.iter_child_nodes(node)
+    return names - counters - {"_"}
+
+
+def test_a_name_means_one_thing():
+    """No two cells assign the same name, and no function, import or setting takes it."""
+    cells = collections.defaultdict(set)
+    for number, tree in enumerate(TREES):
+        for statement in tree.body:
+            for name in assigned(statement):
+                cells[name].add(number)
+            if isinstance(statement, ast.FunctionDef):
+                cells[statement.name].add(number)
+    assert {name: numbers for name, numbers in cells.items() if len(numbers) > 1} == {}
+
+
+def globals_read(table):
+    """Return the global names that a function reads, and the functions inside it."""
+    names = {symbol.get_name() for symbol in table.get_symbols()
+             if symbol.is_global() and symbol.is_referenced()}
+    return names.union(*map(globals_read, table.get_children()))
+
+
+def test_no_function_reads_what_a_cell_computes():
+    """But imports, functions, and constants in capitals whose values stand in the notebook."""
+    computed = {name for tree in TREES for statement in tree.body if not is_kept(statement)
+                for name in assigned(statement)}
+    hidden, functions = {}, {node.name for tree in TREES for node in tree.body
+                             if isinstance(node, ast.FunctionDef)}
+    for cell in CODE:
+        if not cell.source.startswith("%"):
+            for table in symtable.symtable(cell.source, "cell", "exec").get_children():
+                if table.get_name() in functions:
+                    hidden[table.get_name()] = globals_read(table) & computed
+    assert len(hidden) == len(functions) > 50
+    assert {name: names for name, names in hidden.items() if names} == {}
+
+
+# Saved outputs
+
+def test_the_saved_outputs_are_those_of_one_clean_run():
     assert [cell.execution_count for cell in CODE] == list(range(1, len(CODE) + 1))
-    assert not [output for output in OUTPUTS if output.output_type == "error" or output.get("name") == "stderr"]
-    assert not re.search("Warning|WARN|/tmp/|/home/|/root/", json.dumps(
-        [output for output in OUTPUTS if FIGURE not in output.get("data", {})]))
-    assert FIGURES and all("image/png" in figure for figure in FIGURES)
+    assert not [output for output in OUTPUTS if output.output_type == "error"]
+    assert not [output for output in OUTPUTS if output.get("name") == "stderr"]
 
 
-def test_install_cell_agrees_with_requirements():
-    lines = (line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
-    pinned = {requirement.name: requirement for requirement in map(Requirement, filter(None, lines))}
-    wanted = re.sub(r"^%pip install --quiet|[\\\"]", " ", INSTALL).split()
-    assert len(wanted) >= 8
-    for requirement in map(Requirement, wanted):
-        tested = str(pinned[requirement.name].specifier)
-        assert tested.startswith("==") and requirement.extras == pinned[requirement.name].extras
-        assert requirement.specifier.contains(tested.removeprefix("=="))
+def test_the_saved_outputs_name_no_machine_and_no_warning():
+    texts = json.dumps([output for output in OUTPUTS if FIGURE not in output.get("data", {})])
+    assert not re.search(r"Warning|WARN|/tmp/|/home/|/root/|/work/", texts)
 
 
-def test_install_cell_installs_what_is_missing_and_nothing_else(tmp_path):
+def test_each_saved_picture_is_also_a_png():
+    figures = [output.data for output in OUTPUTS if FIGURE in output.get("data", {})]
+    assert len(figures) >= 8
+    for figure in figures:
+        assert base64.b64decode(figure.get("image/png", "")).startswith(PNG)
+
+
+def test_nearly_all_shown_cells_have_an_output():
+    bare = [cell.source for cell in SHOWN if not cell.outputs]
+    assert len(bare) <= 4, bare
+
+
+def test_the_picture_of_the_opening_is_carried_by_the_file():
+    opening = CELLS[0]
+    name, = re.findall(r"!\[[^\]]+\]\(attachment:(.+?)\)", opening.source)
+    picture = base64.b64decode(opening.attachments[name]["image/png"])
+    assert picture.startswith(PNG) and len(picture) < 150_000
+
+
+def test_the_file_is_small_enough_to_open_anywhere():
+    assert NOTEBOOK.stat().st_size < 1_500_000
+
+
+# What must agree with it
+
+def pinned():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    lines = filter(None, (line.split("#")[0].strip() for line in lines))
+    return {requirement.name: requirement for requirement in map(Requirement, lines)}
+
+
+def wanted():
+    return map(Requirement, re.sub(r"^%pip install --quiet|[\\\"]", " ", INSTALL).split())
+
+
+@pytest.mark.parametrize("requirement", list(wanted()), ids=str)
+def test_the_install_line_admits_what_requirements_pin(requirement):
+    tested = pinned()[requirement.name]
+    version = str(tested.specifier).removeprefix("==")
+    assert str(tested.specifier) == f"=={version}" and requirement.extras == tested.extras
+    assert requirement.specifier.contains(version)
+
+
+def test_the_install_cell_installs_what_is_missing_and_nothing_else(tmp_path):
     """pip only says what it would install, from a folder with one small package in it."""
     with zipfile.ZipFile(tmp_path / "smallpackage-1.5-py3-none-any.whl", "w") as files:
         about = "smallpackage-1.5.dist-info/"
         files.writestr("smallpackage.py", "")
-        files.writestr(about + "METADATA", "Metadata-Version: 2.1\nName: smallpackage\nVersion: 1.5\n")
-        files.writestr(about + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        files.writestr(about + "METADATA",
+                       "Metadata-Version: 2.1\nName: smallpackage\nVersion: 1.5\n")
+        files.writestr(about + "WHEEL",
+                       "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         files.writestr(about + "RECORD", "")
-    cells = enumerate([INSTALL + ' "smallpackage~=1.4,<2"'])
-    found = executed(tmp_path, cells, PIP_DRY_RUN="1", PIP_FIND_LINKS=tmp_path, PIP_REPORT="report.json")
-    assert found.status == 0 and not re.search("error|No matching", str(found.outputs), re.I)
+    found = executed(tmp_path, [INSTALL + ' "smallpackage~=1.4,<2"'], PIP_DRY_RUN="1",
+                     PIP_FIND_LINKS=tmp_path, PIP_REPORT="report.json")
+    assert found.status == 0
+    assert not re.search("error|No matching", str(found.outputs), re.I), found.outputs
     would_install = json.loads((tmp_path / "report.json").read_text())["install"]
     assert [package["metadata"]["name"] for package in would_install] == ["smallpackage"]
 
 
-def test_settings_are_documented_with_their_defaults():
+def defaults():
+    """Return {name: default} of the settings that the notebook reads."""
+    calls = [node for tree in TREES for node in ast.walk(tree) if isinstance(node, ast.Call)
+             and isinstance(node.func, ast.Name) and node.func.id == "setting"]
+    return {call.args[0].value: call.args[1].value if call.args[1:] else "" for call in calls}
+
+
+def test_every_setting_is_in_the_example_with_its_default():
+    """A default of 0 is written as nothing: both mean that the notebook chooses."""
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
-    example = dict(re.findall(r"^# (\w+)=(.*)$", text, re.M))
-    assert set(example) == set(SETTINGS) and len(SETTINGS) >= 10
-    assert not re.search(r"^\w+=", text, re.M)  # a copy of the file as it is changes nothing
-    defaults = dict(re.findall(r"""setting\(['"](\w+)['"]\) or (\d+|"[^"]*"|'[^']*')""", SOURCE))
-    assert len(defaults) >= 8
-    for name, default in defaults.items():
-        assert example[name] == default.strip("\"'"), name
+    example = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", text, re.M))
+    assert example == {name: str(default or "") for name, default in defaults().items()}
+    assert set(example) == set(SETTINGS) and len(SETTINGS) >= 14
+
+
+def test_a_copy_of_the_example_changes_nothing():
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    assert all(line.startswith("# ") or not line for line in text.splitlines())
+
+
+def test_the_readme_names_the_settings_that_most_readers_need():
     for name in "NEWS_CSV", "EMBEDDING_MODEL", "MILVUS_ADDRESS", "MIN_CLUSTER_SIZE":
         assert name in README, name
 
@@ -90,12 +241,15 @@ def test_settings_are_documented_with_their_defaults():
 def test_ci_runs_the_commands_of_the_readme():
     commands = [block.strip() for block in re.findall(r"```bash\n(.*?)```", README, re.S)]
     assert any(f"/jupyter {COMMAND}" in command for command in commands)  # the tests execute it
-    assert next(command for command in commands if "pytest" in command) in (ROOT / ".ci" / "run").read_text()
-    assert "run: bash .ci/run" in (ROOT / ".github" / "workflows" / "tests.yml").read_text()
+    tests = next(command for command in commands if "pytest" in command)
+    assert tests in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    workflows = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    assert "run: bash .ci/run" in workflows
 
 
-def test_sample_is_what_its_readme_says(sample):
-    stories, said = sample["story"][sample["story"] != ""], (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+def test_the_sample_is_what_its_readme_says(sample):
+    stories = sample["story"][sample["story"] != ""]
+    said = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     assert stories.value_counts().between(4, 15).all() and sample["title"].is_unique
     for figure in len(sample), stories.nunique(), len(stories), len(sample) - len(stories):
         assert str(figure) in said

@@ -1,42 +1,27 @@
-"""Every picture and table of the notebook on the sample: what it must show, computed in another way."""
+"""Treemap, map, tree and heat map of the sample, and details of how they are drawn.
+
+`test_themes.py` has what they must show of made-up stories."""
+import colorsys
 import itertools
 import math
 import re
-from collections import Counter, defaultdict
 from html import unescape
-from types import SimpleNamespace
 
 import hdbscan
 import numpy as np
 import pandas as pd
-import plotly.express as px
 import plotly.graph_objects as go
 import pytest
 from scipy.sparse.csgraph import minimum_spanning_tree
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from sklearn.manifold import trustworthiness
-from sklearn.metrics import adjusted_rand_score, pairwise_distances
 
-from conftest import complete_weights, fit_complete, sections, shown
+from conftest import shown
+from notebook import (
+    draw_map, draw_settings, draw_tree, draw_treemap, names_that_fit, px, short_name,
+    theme_colours, wrapped)
+from test_tree import complete_weights
 
-POINTS = dict(zip("ABCDEFGHIJK", [0, 1, 2.5, 7, 8, 9, 20, 21, 22, 40, 41]))
-
-
-@pytest.fixture(scope="module")
-def known(sample_run, saved):
-    """In the order of the CSV: clusters.csv, embeddings made anew, distances, HDBSCAN on all pairs, rows in `news`."""
-    text = (saved["title"] + "\n" + saved["description"]).str.strip()
-    vectors = sample_run.embed(text).astype(float)
-    return SimpleNamespace(
-        news=saved, text=text, vectors=vectors, between=pairwise_distances(vectors), complete=fit_complete(vectors),
-        row=pd.Index(sample_run.news["text"]).get_indexer(text), names=sample_run.stories["name"])
-
-
-def reached(one, other, points):
-    """Return the shortest length within which two points have each other, and both have two others."""
-    lengths = sorted(abs(a - b) for a in points for b in points)
-    return next(length for length in lengths if abs(one - other) <= length and all(
-        sum(abs(point - end) <= length for point in points) > 2 for end in (one, other)))
+GREY = "#a6a6a6"
 
 
 def plain(text):
@@ -44,252 +29,368 @@ def plain(text):
     return "".join(unescape(re.sub("<.*?>", "", text)).split())
 
 
-def told_by(near):
-    """Return what three or more of five headlines tell, which is not noise, or None."""
-    return next((story for story, count in Counter(near).items() if story not in (-1, "") and count > 2), None)
+def stories_of(themes, **columns):
+    """Return a table of stories of these themes, the larger ones first."""
+    count = len(themes)
+    return pd.DataFrame({
+        "name": pd.Series([f"Story number {number}" for number in range(count)], dtype=object),
+        "words": [f"word{number}, other{number}, third{number}" for number in range(count)],
+        "headlines": range(count + 2, 2, -1), "rows": range(2 * count + 2, count + 2, -1),
+        "theme": themes, "theme_words": [f"theme{theme}, its" for theme in themes]} | columns)
 
 
-def test_toy_core_distances(sample_run):
-    trace, = shown(sample_run, "eleven points", go.Figure)[0].data
-    assert dict(zip(trace.y, trace.x)) == POINTS and trace.error_x.arrayminus is None  # as far on both sides
-    core = [2.5, 1.5, 2.5, 2, 1, 2, 2, 1, 2, 18, 19]
-    assert list(trace.error_x.array) == list(map(float, trace.text)) == core == sample_run.core.tolist()
+THEMES = [0, 1, 0, 2, 1, 0, 2, 0]
 
 
-def test_toy_reachabilities(sample_run):
-    table = shown(sample_run, "eleven points", pd.DataFrame)[0]
-    assert table.to_dict() == {one: {other: reached(POINTS[one], POINTS[other], POINTS.values()) for other in POINTS}
-                               for one in POINTS}
-    assert table.loc["J", "K"] == 19 and table.loc["A", "B"] == table.loc["A", "C"] == table.loc["B", "C"] == 2.5
+def headlines_of(stories, noise=4):
+    """Return a table `news`: each story's headlines at places of their own, and noise."""
+    cluster = np.repeat([*stories.index, -1], [*stories["headlines"], noise])
+    places = np.random.default_rng(6).permutation(len(cluster))
+    news = pd.DataFrame({"cluster": cluster, "x": places / 10, "y": np.arange(len(cluster)) ** 1.5})
+    news = news.sample(frac=1, random_state=2, ignore_index=True)
+    for column, name, none in ("theme", "theme", -1), ("name", "cluster_name", ""):
+        news[name] = stories[column].reindex(news["cluster"], fill_value=none).to_numpy()
+    news["title"] = [f"Headline {row}" for row in news.index]
+    return news, [int(np.flatnonzero(news["cluster"] == number)[1]) for number in stories.index]
 
 
-def test_toy_dendrogram(sample_run):
-    figure = shown(sample_run, "eleven points", go.Figure)[1]
-    assert sorted(max(trace.y) for trace in figure.data) == [2, 2, 2, 2, 2.5, 2.5, 4.5, 11, 18, 19]
-    assert list(figure.layout.yaxis.tickvals) == [2, 2.5, 4.5, 11, 18, 19] and figure.layout.yaxis.title.text
-    found = defaultdict(str)
-    for point, label in sorted(re.findall(r"(\w) \((-?\d)\)", " ".join(figure.layout.xaxis.ticktext))):
-        found[label] += point
-    assert found["-1"] == "JK" and set(found.values()) == {"ABC", "DEF", "GHI", "JK"}
-    order = "".join(text[0] for text in figure.layout.xaxis.ticktext)
-    for group in "ABC", "DEF", "GHI", "ABCDEF":  # side by side, so that no links cross
-        assert set(group) == set(order[min(map(order.find, group)):][:len(group)])
+def made_map(themes=THEMES, noise=4, **columns):
+    """Return stories, headlines, medoids and their map."""
+    stories = stories_of(themes, **columns)
+    news, medoids = headlines_of(stories, noise)
+    return stories, news, medoids, draw_map(news, stories, medoids, "title")
 
 
-def test_toy_stabilities(sample_run):
-    table, toy = shown(sample_run, "eleven points", pd.DataFrame)[1], sample_run.toy
-    rows = {"ABC": (4.5, 2.5, 3, 0.533), "DEF": (4.5, 2, 3, 0.833), "ABCDEF": (11, 4.5, 6, 0.788),
-            "GHI": (11, 2, 3, 1.227)}
-    for name, (born, left, size, stability) in rows.items():
-        assert size * (1 / left - 1 / born) == pytest.approx(stability, abs=6e-4)
-        assert table.loc[name].tolist() == pytest.approx([size, 1 / born, 1 / left, stability], abs=6e-4)
-    assert set(table.index) == {*rows, "".join(POINTS)}
-    persistence = toy.cluster_persistence_[toy.labels_[[0, 3, 6]]]  # of A, D and G
-    assert persistence == pytest.approx([0.533 / 3 / 0.5, 0.833 / 3 / 0.5, 0.82], abs=5e-3)  # as the text says
+def markers(figure):
+    """Return the points of a map: {headline: (x, y, colour, what is said at it, theme)}."""
+    found = {}
+    for trace in figure.data:
+        if trace.mode == "markers":
+            assert not set(trace.customdata) & set(found)  # each headline once
+            found |= {row: (*point, trace.meta) for row, *point in zip(
+                trace.customdata, trace.x, trace.y, trace.marker.color, trace.hovertext,
+                strict=True)}
+    return found
 
 
-def test_toy_parent_wins_where_its_halves_are_nearer(sample_run):
-    points = [at - 1.5 * (name in "DEF") for name, at in POINTS.items()]
-    lengths = np.array([[reached(one, other, points) for other in points] for one in points], dtype=float)
-    labels = sample_run.fit_hdbscan(lengths, 3).labels_
-    assert len(set(labels[:6])) == 1 and labels[0] >= 0
+def names_on(figure):
+    """Return the names that stand on a map: [(name, x, y, theme)]."""
+    return [(plain(text), x, y, trace.meta) for trace in figure.data if trace.mode == "text"
+            for text, x, y in zip(trace.text, trace.x, trace.y, strict=True)]
 
 
-def test_first_rows_of_the_csv(sample_run, sample):
-    assert shown(sample_run, "Headlines", pd.DataFrame)[0].equals(sample[:3])
+# Colours
+
+def hue(colour):
+    """Return a colour's place on the circle, from 0 to 1."""
+    return colorsys.rgb_to_hsv(*(part / 255 for part in px.colors.hex_to_rgb(colour)))[0]
 
 
-def test_first_search_and_its_bars(sample_run, known):
-    """The score is the squared distance; the bars change their colour at the longest jump."""
-    nearest = known.between[0].argsort()[:10]
-    lengths, titles = known.between[0][nearest], known.news["title"][nearest].tolist()
-    table = shown(sample_run, "Nearest", pd.DataFrame)[0].set_index("headline")
-    assert table.index.tolist() == titles and "score" in table
-    for column in table:
-        assert np.allclose(table[column], lengths ** (1 if column == "distance" else 2), atol=2e-3), column
-    figure, jump = shown(sample_run, "Nearest", go.Figure)[0], 2 + np.diff(lengths[1:]).argmax()
-    assert [trace.name for trace in figure.data] == ["before the jump", "after it"]
-    before, after = figure.data
-    assert list(before.y) == list(range(1, jump)) and list(after.y) == list(range(jump, 10))
-    assert np.allclose([*before.x, *after.x], lengths[1:], atol=1e-4)
-    assert list(map(plain, [figure.layout.title.text, *before.text, *after.text])) == list(map(plain, titles))
-    assert before.marker.color != after.marker.color and figure.layout.yaxis.autorange == "reversed"
+def luminance(colour):
+    """Return the relative luminance of WCAG 2."""
+    parts = [part / 255 for part in px.colors.hex_to_rgb(colour)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+              for part in parts]
+    return np.dot([0.2126, 0.7152, 0.0722], linear)
 
 
-def test_histogram_of_core_distances_tells_stories_from_noise(sample_run, known):
-    figure, core = shown(sample_run, "Stories", go.Figure)[0], np.sort(known.between)[:, 3]
-    drawn, noise = {trace.name: trace for trace in figure.data}, known.news["cluster"] < 0
-    assert set(drawn) == {"noise", "in a story"} and drawn["noise"].marker.color == "#c8c8c8"
-    assert np.allclose(np.sort(drawn["noise"].x), np.sort(core[noise]), atol=1e-4)
-    assert np.allclose(np.sort(drawn["in a story"].x), np.sort(core[~noise]), atol=1e-4)
-    summary = f"501 headlines, {known.news['cluster'].max() + 1} stories, {noise.mean():.0%} noise"
-    assert figure.layout.title.text == shown(sample_run, "The map", go.Figure)[0].layout.title.text == summary
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 9])
+def test_the_largest_story_of_a_theme_has_its_hue(count):
+    hues, shades = theme_colours(stories_of([1] * count + [0] * count))
+    assert [shades[count], shades[0]] == hues
 
 
-def test_stories_are_those_of_all_pairs_numbered_by_size(known):
-    assert adjusted_rand_score(known.news["cluster"], known.complete.labels_) == 1
-    assert ((known.news["cluster"] < 0) == (known.complete.labels_ < 0)).all()
-    assert np.allclose(known.news["probability"], known.complete.probabilities_, atol=1e-3)
-    sizes = known.news["cluster"][known.news["cluster"] >= 0].value_counts().sort_index()
-    assert sizes.is_monotonic_decreasing and sizes.index.tolist() == list(range(len(sizes)))
+def test_some_shades_are_darker_and_some_lighter():
+    (own, _), shades = theme_colours(stories_of([0] * 7 + [1]))
+    lighter = [luminance(shade) > luminance(own) for shade in shades[1:7]]
+    assert lighter.count(True) == lighter.count(False) == 3
 
 
-def entropy(labels):
-    return -sum(share * math.log(share) for share in (count / len(labels) for count in Counter(labels).values()))
+# The treemap
+
+def boxes(figure):
+    """Return the boxes of a treemap: {id: (parent, label, rows, colour, what is said at it)}."""
+    trace, = figure.data
+    assert isinstance(trace, go.Treemap) and trace.branchvalues == "total"
+    ids = list(trace.ids)
+    assert len(set(ids)) == len(ids)
+    return dict(zip(ids, zip(trace.parents, trace.labels, trace.values, trace.marker.colors,
+                             trace.hovertext, strict=True), strict=True))
 
 
-def test_check_lines_and_marks_against_the_truth(sample_run, known):
-    """Homogeneity and completeness by their definition: how much less uncertain one is where the other is known."""
-    order, news = known.row.argsort(), known.news  # that of the notebook's rows
-    ordinary, backwards = (hdbscan.HDBSCAN(3, min_samples=3).fit_predict(known.vectors[order][::step])[::step]
-                           for step in (1, -1))
-    ways = {"ours": news["cluster"][order], "all pairs": known.complete.labels_[order],
-            "pairs, reversed": known.complete.labels_[order],
-            "ordinary HDBSCAN": ordinary, "ordinary, reversed": backwards}
-    table = shown(sample_run, "Stories", pd.DataFrame)[0]
-    assert list(table) == list(table.index) == list(ways)
-    for one, other in itertools.product(ways, repeat=2):
-        assert table.loc[one, other] == pytest.approx(adjusted_rand_score(ways[one], ways[other]), abs=6e-4)
-    assert 0.8 < adjusted_rand_score(ordinary, backwards) < 1  # what the text says about ties
-    for way, found in {"ours": news["cluster"], "ordinary HDBSCAN": ordinary[known.row],
-                       "ours, with what leans": news[["cluster", "closest_cluster"]].max(axis=1)}.items():
-        told = [pair for pair in zip(news["story"], found) if pair[0]]
-        both = [pair for pair in told if pair[1] >= 0]
-        stories, clusters = zip(*both)
-        mutual = entropy(stories) + entropy(clusters) - entropy(both)
-        line = re.search(rf"^{way}: .*?(\d\.\d+), .*?(\d\.\d+), (\d+)%.* (\d+) of the others", sample_run.said, re.M)
-        pure, whole, noise, drawn_in = map(float, line.groups())
-        assert drawn_in == sum(number >= 0 for story, number in zip(news["story"], found) if not story), way
-        assert [pure, whole] == pytest.approx([mutual / entropy(stories), mutual / entropy(clusters)], abs=6e-3), way
-        assert noise == pytest.approx(100 - 100 * len(both) / len(told), abs=0.51), way
+def test_a_box_says_the_whole_name():
+    name = "A headline that is much longer than any box is wide, for it goes on and on & on <b>"
+    found = boxes(draw_treemap(stories_of(THEMES, name=[name] * 8), ""))
+    assert [plain(found[f"story{number}"][4]) for number in range(8)] == [
+        "".join(name.split())] * 8
+    assert all("<b>" not in box[4] and "<b>" not in box[1] for box in found.values())
 
 
-def test_table_of_stories(sample_run, known):
-    table, news, told = sample_run.stories, known.news, defaultdict(Counter)
-    top = next(table for table in shown(sample_run, "Stories", pd.DataFrame) if "words" in table)
-    assert top.equals(table[list(top)][:len(top)]) and len(top) > 9
-    for number, text in zip(news["cluster"], known.text):
-        told[number].update(word for word in re.findall(r"\w+", text.casefold())
-                            if word[0].isalpha() and len(word) > 1 and word not in ENGLISH_STOP_WORDS)
-    told.pop(-1)
-    everywhere = sum(told.values(), Counter())
-    for number, story in table.iterrows():
-        members = np.flatnonzero(news["cluster"] == number)
-        assert story["headlines"] == len(members) and story["leaning"] == (news["closest_cluster"] == number).sum()
-        centre = known.vectors[members].mean(axis=0)
-        assert story["name"] == news["title"][min(members, key=lambda row: math.dist(known.vectors[row], centre))]
-        persistence = known.complete.cluster_persistence_[known.complete.labels_[members[0]]]
-        assert story["persistence"] == pytest.approx(persistence, abs=6e-3)
-        rated = sorted((-count * math.log(everywhere.total() / everywhere[word]), word)
-                       for word, count in told[number].items() if count > 1)
-        assert story["words"].split(", ") == [word for _, word in rated[:4]]
+def test_large_boxes_are_labelled_with_the_name_and_small_ones_with_two_words():
+    found = boxes(draw_treemap(stories_of([0, 1, 1], rows=[96, 2, 2]), ""))
+    labels = [plain(found[f"story{number}"][1]) for number in range(3)]
+    assert labels == ["Storynumber0", "word1,other1", "word2,other2"]
 
 
-def test_noise_leans_where_three_of_the_five_nearest_tell_one_story(sample_run, known):
-    cluster, expected = known.news["cluster"], []
-    for row, label in enumerate(cluster):
-        nearest = [other for other in known.between[row].argsort(kind="stable") if other != row][:5]
-        story = told_by(cluster[nearest]) if label < 0 else None
-        expected.append(-1 if story is None else story)
-    assert known.news["closest_cluster"].tolist() == expected
-    leaning = sum(number >= 0 for number in expected)
-    assert leaning > 9 and f"{leaning} of {(cluster < 0).sum()} headlines of the noise lean to a" in sample_run.said
+def test_a_small_box_without_words_is_labelled_with_the_name():
+    found = boxes(draw_treemap(stories_of([0, 1, 1], rows=[96, 2, 2], words=[""] * 3), ""))
+    assert plain(found["story2"][1]) == "Storynumber2"
 
 
-def test_a_story_in_full(sample_run, known):
-    news, by_title = known.news, known.news.set_index("title")
-    table = next(table for table in shown(sample_run, "Stories", pd.DataFrame) if "leans" in table)
-    in_full = {by_title["cluster"][table["title"].iloc[0]]: table} | {
-        number: sample_run.read_story(number) for number in (0, news["closest_cluster"].max())}
-    for number, table in in_full.items():
-        leans = table["leans"] == "leans"
-        assert sorted(table["title"][~leans]) == sorted(news["title"][news["cluster"] == number])
-        assert sorted(table["title"][leans]) == sorted(news["title"][news["closest_cluster"] == number])
-        assert leans.is_monotonic_increasing and table["probability"].is_monotonic_decreasing
-        assert table["probability"].tolist() == by_title["probability"][table["title"]].tolist()
-    assert leans.any()
+def test_a_theme_without_words_has_its_largest_storys_name():
+    found = boxes(draw_treemap(stories_of(THEMES, theme_words=[""] * 8), ""))
+    assert [plain(found[f"theme{theme}"][1]) for theme in range(3)] == [
+        "Storynumber0", "Storynumber1", "Storynumber3"]
 
 
-def test_map_has_each_headline_once_in_the_colour_of_its_story(sample_run, known):
-    figure, news = shown(sample_run, "The map", go.Figure)[0], known.news
-    traces = figure.data  # noise, then the stories from the smallest on
-    colours = [trace.marker.color for trace in traces]
-    assert len(traces) == news["cluster"].nunique() and colours[0] == "#c8c8c8"
-    assert set(colours[1:]) == set(px.colors.qualitative.Dark24)
-    assert all(len(set(colours[first:first + 24])) == 24 for first in range(1, len(colours) - 23))
-    for number, trace in zip([-1, *reversed(known.names.index)], traces):
-        drawn = {plain(text): point for text, *point in zip(trace.hovertext, trace.x, trace.y)}
-        members = news[news["cluster"] == number]
-        assert drawn.keys() == {plain(title + known.names.get(number, "")) for title in members["title"]}
-        for title, *point in members[["title", "x", "y"]].to_numpy():
-            assert drawn[plain(title + known.names.get(number, ""))] == pytest.approx(point, rel=1e-5)
-    assert trustworthiness(known.vectors, news[["x", "y"]], n_neighbors=5) > 0.85  # neighbours; by chance: 0.5
+def test_a_box_has_the_hue_of_its_theme():
+    found = boxes(draw_treemap(stories_of(THEMES), ""))
+    hues, _ = theme_colours(stories_of(THEMES))
+    for theme, expected in enumerate(hues):
+        assert hue(found[f"theme{theme}"][3]) == pytest.approx(hue(expected), abs=0.02)
+    for number, theme in enumerate(THEMES):
+        assert hue(found[f"story{number}"][3]) == pytest.approx(hue(hues[theme]), abs=0.02)
 
 
-def test_names_stand_on_the_map_where_the_headline_is_that_names_the_story(sample_run, known):
-    """Each at most once; and one is left out only where a larger story's name is near."""
-    room, named = np.ptp(known.news[["x", "y"]], axis=0) / [4, 17], {}
-    for trace in shown(sample_run, "The map", go.Figure)[0].data:
-        for text, *place in zip(trace.text, trace.x, trace.y):
-            if text:
-                number = trace.customdata[0][0]
-                assert number not in named and "text" in trace.mode
-                assert plain(known.names[number]).startswith(plain(text).removesuffix("…"))
-                medoid = known.news[known.news["title"] == known.names[number]].iloc[0]
-                assert place == pytest.approx(medoid[["x", "y"]].tolist(), rel=1e-4)
-                named[number] = place
-    assert len(named) > 9
-    for number, name in known.names.items():
-        place = known.news.loc[known.news["title"] == name, ["x", "y"]].to_numpy()[0]
-        near = [other for other in named if (abs(place - named[other]) < room * 0.999).all() and other < number]
-        assert bool(near) == (number not in named), name
+def test_the_treemap_shown_has_every_story_of_the_file(sample_run):
+    figure, = shown(sample_run, "Themes", go.Figure)
+    stories = pd.read_csv(sample_run.folder / "output" / "stories.csv")
+    found = boxes(figure)
+    assert {name for name in found if name.startswith("story")} == {
+        f"story{number}" for number in stories["number"]}
+    for story in stories.itertuples():
+        parent, _, rows, _, words = found[f"story{story.number}"]
+        assert (parent, rows) == (f"theme{story.theme}", story.rows)
+        assert plain(words) == plain(story.name)
 
 
-def test_tree_over_the_map(sample_run, known):
-    figure, story = shown(sample_run, "The map", go.Figure)[1], known.news["cluster"]
-    place = sample_run.news[["x", "y"]].to_numpy()[known.row]  # of full precision
-    row_at = {tuple(point): row for row, point in enumerate(place)}
-    edges = {frozenset(pair) for pair in zip(*minimum_spanning_tree(complete_weights(known.vectors)).nonzero())}
-    inside = {edge for edge in edges if len(told := set(story[list(edge)])) == 1 and told != {-1}}
-    torn = story[min(max(inside, key=lambda edge: math.dist(*place[list(edge)])))]
-    drawn = {}
+# The map
+
+def test_a_point_has_the_shade_of_its_story_in_whatever_order_the_headlines_are():
+    stories, news, _, figure = made_map()
+    shades, found = theme_colours(stories)[1], markers(figure)
+    assert not news["cluster"].is_monotonic_increasing and sorted(found) == news.index.tolist()
+    for row, headline in news.iterrows():
+        x, y, colour, _, theme = found[row]
+        assert (x, y, theme) == (headline["x"], headline["y"], headline["theme"])
+        assert colour == (shades[headline["cluster"]] if headline["cluster"] >= 0 else GREY)
+
+
+def test_a_point_says_its_headline_and_its_story_as_text():
+    """A title or name with signs of HTML stays as it is."""
+    stories, news, medoids, _ = made_map(name=["<i>Us & them"] * 8)
+    news["title"] = news["title"].str.replace("Headline", "<b>$5 & ")
+    for row, point in markers(draw_map(news, stories, medoids, "")).items():
+        title, name = news.loc[row, ["title", "cluster_name"]]
+        assert point[3] == f"{wrapped(title)}<br><i>{wrapped(name)}</i>"
+        assert "<b>" not in point[3] and "$" not in point[3]
+
+
+def test_the_legend_has_noise_and_the_themes_words():
+    """A click in it hides the names of its theme too."""
+    figure = made_map(themes=[0, 1, 0, 1], theme_words=["tea, cup", "", "tea, cup", ""])[3]
+    points = [trace for trace in figure.data if trace.mode == "markers"]
+    assert [trace.name for trace in points] == ["noise", "tea, cup", "Story number 1"]
+    groups = {trace.meta: trace.legendgroup for trace in points}
+    assert len(set(groups.values())) == len(groups)
+    for trace in figure.data:
+        assert trace.mode == "markers" or not trace.showlegend
+        assert trace.legendgroup == groups[trace.meta]
+
+
+def test_the_names_on_the_map_are_those_that_fit():
+    stories, news, medoids, figure = made_map(themes=[0, 1, 2] * 8)
+    texts = [short_name(*story) for story in zip(stories["name"], stories["words"], strict=True)]
+    fitting = names_that_fit(news.loc[medoids, ["x", "y"]].to_numpy(), texts)
+    assert 3 < len(fitting) < 24
+    assert sorted(name for name, *_ in names_on(figure)) == sorted(
+        plain(texts[number]) for number in fitting)
+
+
+def test_a_page_gets_every_name_with_its_place():
+    stories, news, medoids, figure = made_map(themes=[0, 1, 2] * 8)
+    for number, (x, y, text, theme) in enumerate(figure.layout.meta["names"]):
+        place = news.loc[medoids[number], ["x", "y"]].tolist()
+        assert [x, y] == pytest.approx(place, abs=1e-3)
+        assert text == short_name(stories["name"][number], stories["words"][number])
+        assert theme == stories["theme"][number]
+    assert number == 23
+
+
+def test_all_points_lie_inside_the_map():
+    _, news, _, figure = made_map()
+    for values, axis in (news["x"], figure.layout.xaxis), (news["y"], figure.layout.yaxis):
+        low, high = axis.range
+        assert low < values.min() < values.max() < high
+        assert high - low < 1.3 * (values.max() - values.min())
+
+
+@pytest.mark.parametrize("count, kind", [(5000, go.Scatter), (5001, go.Scattergl)])
+def test_large_maps_are_drawn_by_the_graphics_card_with_names_on_top(count, kind):
+    stories = stories_of([0, 1])
+    figure = made_map([0, 1], noise=count - stories["headlines"].sum())[3]
+    points = [trace for trace in figure.data if trace.mode == "markers"]
+    assert {type(trace) for trace in points} == {kind} and len(markers(figure)) == count
+    annotations = [plain(note.text) for note in figure.layout.annotations]
+    drawn = [name for name, *_ in names_on(figure)]
+    names = ["Storynumber0", "Storynumber1"]
+    assert (annotations, drawn) == ((names, []) if kind is go.Scattergl else ([], names))
+
+
+def test_the_map_shown_is_that_of_the_saved_file(sample_run, saved):
+    figure = shown(sample_run, "The map", go.Figure)[0]
+    found, row = markers(figure), sample_run.news["row"]
+    assert sorted(found) == list(range(501))
+    for number, (x, y, colour, words, theme) in found.items():
+        line = saved.loc[row[number]]
+        assert (x, y) == pytest.approx((line["x"], line["y"]), rel=1e-5)
+        assert plain(words) == plain(line["title"] + line["cluster_name"])
+        assert theme == line["theme"] and (colour == GREY) == (line["cluster"] < 0)
+    assert figure.layout.title.text == sample_run.summary
+
+
+def test_neighbours_stay_neighbours_on_the_map(sample_run):
+    """By chance this would be 0.5."""
+    places = sample_run.news[["x", "y"]]
+    assert trustworthiness(sample_run.embeddings, places, n_neighbors=5) > 0.85
+
+
+def test_names_on_the_map_shown_stand_where_the_headline_is_that_names_the_story(
+        sample_run, saved):
+    figure = shown(sample_run, "The map", go.Figure)[0]
+    named = saved[saved["title"] == saved["cluster_name"]].set_index("cluster")
+    stories = pd.read_csv(sample_run.folder / "output" / "stories.csv", keep_default_na=False)
+    places = {}
+    for number, story in stories.iterrows():
+        text = plain(short_name(story["name"], story["words"]))
+        places[text] = (*named.loc[number, ["x", "y"]], story["theme"])
+    found = names_on(figure)
+    assert len(set(found)) == len(found) > 20
+    for name, *place in found:
+        assert place == pytest.approx(places[name], rel=1e-4), name
+
+
+# Names that fit
+
+def test_an_entity_is_as_wide_as_one_letter():
+    """Two names beside each other, 100 pixels apart: of 16 letters they fit, of 17 they do not."""
+    places = np.array([[0, 0], [100, 0], [700, 600]])
+    fits = ["&amp;" * 16, "&amp;" * 16, "z"]
+    assert names_that_fit(places, fits) == [0, 1, 2]
+    assert names_that_fit(places, ["a" * 17] * 3) == [0, 2]
+
+
+def test_names_of_no_story_or_of_one_place_are_no_trouble():
+    assert names_that_fit(np.zeros((0, 2)), []) == []
+    assert names_that_fit(np.ones((3, 2)), ["one", "two", "three"]) == [0]
+
+
+# The tree over the map
+
+def lines(figure):
+    """Return the lines over a map: {colour: list of pairs of places}, each pair sorted."""
+    found = {}
     for trace in figure.data:
         if trace.mode == "lines":
-            rows = [row_at.get(point) for point in zip(trace.x, trace.y)]
-            assert set(rows[2::3]) == {None}  # the gaps
-            drawn[trace.line.color] = {frozenset(pair) for pair in zip(rows[::3], rows[1::3])}
-    red = {edge for edge in inside if story[min(edge)] == torn}
-    assert drawn == {"#ddd": edges - inside, "#333": inside, "red": red}
-    assert plain(known.names[torn]) in plain(figure.layout.title.text)
-    assert sum(len(trace.x) for trace in figure.data if trace.mode == "markers") == 501
+            places = list(zip(trace.x, trace.y, strict=True))
+            assert np.isnan(places[2::3]).all()  # the gaps
+            found[trace.line.color] = [
+                tuple(sorted(pair)) for pair in zip(places[::3], places[1::3], strict=True)]
+    return found
 
 
-def test_heat_map_counts_stories_and_noise_of_other_settings(sample_run, known):
+def placed(edges, places):
+    """Return edges as sorted pairs of places."""
+    return sorted(tuple(sorted(tuple(places[row]) for row in edge)) for edge in edges)
+
+
+def test_the_tree_shown_over_the_map_is_that_of_all_pairs(sample_run):
+    """Each link once, dark inside the stories and pale between them."""
+    figure = shown(sample_run, "The map", go.Figure)[1]
+    labels, places = sample_run.labels, sample_run.news[["x", "y"]].to_numpy()
+    tree = minimum_spanning_tree(complete_weights(sample_run.embeddings.astype(float)))
+    edges = list(zip(*tree.nonzero(), strict=True))
+    inside = [edge for edge in edges if labels[edge[0]] == labels[edge[1]] >= 0]
+    torn = labels[max(inside, key=lambda edge: math.dist(*places[list(edge)]))[0]]
+    drawn = lines(figure)
+    assert sorted(drawn["#ddd"]) == placed(set(edges) - set(inside), places)
+    assert sorted({*drawn["#333"], *drawn["red"]}) == placed(inside, places)
+    assert sorted(drawn["red"]) == placed(
+        [edge for edge in inside if labels[edge[0]] == torn], places)
+    assert len(set(drawn["#333"])) == len(drawn["#333"])
+    assert plain(sample_run.stories["name"][torn]) in plain(figure.layout.title.text)
+
+
+def small_tree(cluster):
+    """Draw the tree 0-1-2-3-4-5 over six headlines; the fourth edge is the longest on the map."""
+    news = pd.DataFrame({"cluster": cluster, "theme": np.minimum(cluster, 0), "cluster_name": "",
+                         "title": "t", "x": [0.0, 1, 2, 4, 9, 10], "y": 0.0})
+    stories = stories_of([0, 0])[:max(cluster) + 1]
+    tree = pd.DataFrame({"start": range(5), "end": range(1, 6), "weight": 1.0})
+    medoids = [list(cluster).index(number) for number in stories.index]
+    figure = draw_map(news, stories, medoids, "")
+    return draw_tree(figure, tree, news, stories), {
+        colour: sorted((one[0], other[0]) for one, other in pairs)
+        for colour, pairs in lines(draw_tree(figure, tree, news, stories)).items()}
+
+
+def test_a_tree_without_stories_has_no_red_edge():
+    figure, drawn = small_tree([-1] * 6)
+    assert drawn["#ddd"] == [(0, 1), (1, 2), (2, 4), (4, 9), (9, 10)]
+    assert not drawn["red"] and not drawn["#333"] and figure.layout.title.text
+
+
+# The heat map
+
+def numbers_in(trace):
+    """Return the text of a heat map's cells as {(MIN_SAMPLES, MIN_CLUSTER_SIZE): numbers}."""
+    assert trace.texttemplate == "%{text}"
+    return {(int(samples), int(size)): [int(number) for number in re.findall(r"\d+", text)]
+            for size, line in zip(trace.y, trace.text, strict=True)
+            for samples, text in zip(trace.x, line, strict=True)}
+
+
+def test_the_heat_map_counts_stories_and_noise_and_the_largest_story(sample_run):
+    """Of the sample, with all pairs: 20 other settings."""
+    trace, = shown(sample_run, "knobs", go.Figure)[0].data
+    found = numbers_in(trace)
+    assert sorted(found) == sorted(itertools.product([1, 2, 3, 5, 10], [2, 3, 5, 10]))
+    for samples in 1, 2, 3, 5, 10:
+        weights = complete_weights(sample_run.embeddings.astype(float), samples)
+        for size in 2, 3, 5, 10:
+            labels = hdbscan.HDBSCAN(
+                size, min_samples=1, metric="precomputed", max_cluster_size=125,
+                cluster_selection_persistence=0.001).fit_predict(weights)
+            sizes = np.bincount(labels[labels >= 0], minlength=1)
+            assert found[samples, size] == [labels.max() + 1, round(100 * (labels < 0).mean()),
+                                            round(100 * sizes.max() / 501)], (samples, size)
+
+
+def test_the_heat_map_shown_says_which_settings_are_in_use(sample_run):
     figure, = shown(sample_run, "knobs", go.Figure)
-    trace, = figure.data
-    assert list(trace.x) == [1, 2, 3, 5, 10] and list(trace.y) == [2, 3, 5, 10]
-    for size, shares, counts in zip(trace.y, trace.z, trace.text):
-        for samples, share, count in zip(trace.x, shares, counts):
-            labels = fit_complete(known.vectors, int(samples), int(size)).labels_
-            assert share == pytest.approx((labels < 0).mean(), abs=5e-3), (samples, size)
-            assert count == pytest.approx(labels.max() + 1, abs=1), (samples, size)
     assert figure.layout.title.text == "In use: MIN_SAMPLES=3, MIN_CLUSTER_SIZE=3"
-    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "category"
 
 
-def test_answers_to_questions(sample_run, known):
-    source = "".join(sections()["Ask Milvus"])
-    for table, question in zip(shown(sample_run, "Ask", pd.DataFrame), re.findall(r'display\(ask\("(.*?)"', source)):
-        distance = np.linalg.norm(known.vectors - sample_run.embed([question]), axis=1)
-        story = re.search(f'{question}", "cluster == (\\d+)', source)
-        story = int(story.group(1)) if story else None
-        nearest = [row for row in distance.argsort() if story in (None, known.news["cluster"][row])][:5]
-        assert np.allclose(table["distance"], distance[nearest], atol=1e-4)
-        for column in "title", "cluster", "cluster_name":
-            assert table[column].tolist() == known.news[column][nearest].tolist(), question
-    said = "".join(cell.said for cell in sample_run.cells if cell.heading == "Ask Milvus")
-    placed = re.findall("^(.+): (.+)$", said, re.M)
-    assert "Ullenfield" in known.names[story] and len(placed) > 1
-    for headline, name in placed:
-        distance = np.linalg.norm(known.vectors - sample_run.embed([headline]), axis=1)
-        assert name == (told_by(known.news["cluster_name"][distance.argsort()[:5]]) or "no story"), headline
+@pytest.fixture(scope="module")
+def heat_map():
+    """That of four settings, in no order."""
+    tried = pd.DataFrame({
+        "MIN_SAMPLES": [1, 1, 10, 10], "MIN_CLUSTER_SIZE": [2, 9, 2, 9],
+        "stories": [9, 4, 7, 3], "noise": [0.1, 0.3, 0.2, 0.4], "largest": [0.05, 0.5, 0.06, 0.7]})
+    return draw_settings(tried.sample(frac=1, random_state=0), "In use: these")
+
+
+def test_a_cell_of_the_heat_map_is_a_pair_of_settings_in_the_colour_of_its_noise(heat_map):
+    trace, = heat_map.data
+    assert np.array(trace.z).tolist() == [[0.1, 0.2], [0.3, 0.4]]  # a line for each size
+    assert list(trace.x) == [1, 10] and list(trace.y) == [2, 9]
+    assert heat_map.layout.xaxis.title.text == "MIN_SAMPLES"
+    assert heat_map.layout.yaxis.title.text == "MIN_CLUSTER_SIZE"
+    assert heat_map.layout.xaxis.type == heat_map.layout.yaxis.type == "category"  # even steps
+    assert heat_map.layout.title.text == "In use: these"
+
+
+def test_a_cell_of_the_heat_map_names_its_stories_noise_and_largest_story(heat_map):
+    assert numbers_in(heat_map.data[0]) == {
+        (1, 2): [9, 10, 5], (10, 2): [7, 20, 6], (1, 9): [4, 30, 50], (10, 9): [3, 40, 70]}
+    assert re.fullmatch("9 stories<br>10% noise<br>largest.* 5%", heat_map.data[0].text[0][0])

@@ -1,0 +1,257 @@
+"""The proven tree, on vectors made to be difficult, against the tree of all pairs."""
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from scipy.cluster.hierarchy import linkage
+from scipy.sparse.csgraph import minimum_spanning_tree
+from scipy.spatial.distance import pdist, squareform
+from sklearn.metrics import adjusted_rand_score
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
+
+from notebook import (
+    doubtful_groups, find_tree, fit_hdbscan, hdbscan, joined_groups, lightest_links, list_reach,
+    neighbour_pairs, order_table, proof_sentence, prove, put_itself_first, spanning_tree)
+
+AXES = np.eye(64)
+
+
+def group(centre, size, spread, random):
+    """Rows around a centre; their distance from it is about `spread`."""
+    return centre + spread * random.normal(size=(size, len(centre))) / np.sqrt(len(centre))
+
+
+def stories_of(size, random):
+    """Ten stories of this size around directions of their own, and 40 rows of noise."""
+    centres = normalize(random.normal(size=(10, 64)))
+    told = [group(centre, size, 0.8, random) for centre in centres]
+    return np.vstack([*told, random.normal(size=(40, 64))])
+
+
+def make(case):
+    """Return unit vectors (float32) of a difficult kind."""
+    random = np.random.default_rng(4)
+    vectors = {
+        "stories of 60": lambda: stories_of(60, random),
+        "stories of 100": lambda: stories_of(100, random),
+        "stories of 300": lambda: stories_of(300, random)[:1500],
+        "far groups": lambda: np.vstack([group(axis, 40, 0.1, random) for axis in AXES[:20]]),
+        "two giants": lambda: np.vstack([group(axis, 400, 0.9, random) for axis in AXES[:2]]),
+        "one giant": lambda: np.vstack([group(AXES[0], 700, 0.5, random),
+                                        random.normal(size=(300, 64))]),
+        "ties": lambda: np.unique(random.normal(size=(400, 3)).round(1), axis=0),
+        "copies": lambda: np.vstack([np.tile(AXES[0], (50, 1)), np.tile(AXES[1], (30, 1)),
+                                     random.normal(size=(200, 64))]),
+    }[case]()
+    return normalize(vectors).astype(np.float32)
+
+
+def nearest(vectors, limit):
+    """Return the exact neighbour table, the row itself first; found by scikit-learn."""
+    exact = NearestNeighbors(n_neighbors=limit, algorithm="brute").fit(vectors.astype(float))
+    distances, neighbours = exact.kneighbors(vectors.astype(float))
+    return put_itself_first(neighbours, distances)
+
+
+def complete_weights(vectors, min_samples=3):
+    """Return n x n weights of all pairs in double precision, by the rule of section 7."""
+    between = squareform(pdist(vectors.astype(float)))
+    core = np.sort(between, axis=1)[:, min_samples]
+    reachability = np.maximum(between, np.maximum(core[:, None], core))
+    weights = np.maximum(reachability, 0.05) + 1e-4 * between
+    np.fill_diagonal(weights, 0)
+    return weights
+
+
+def assert_minimum(tree, vectors, min_samples=3):
+    """The tree is a spanning tree of these vectors, and its links weigh what the minimum's weigh.
+
+    Each link is a pair of rows with its true weight, and the sorted weights of all links are
+    those of single linkage on all pairs: no other tree has them."""
+    weights = complete_weights(vectors, min_samples)
+    exact = linkage(squareform(weights, checks=False), "single")[:, 2]
+    assert tree["weight"].to_numpy() == pytest.approx(weights[tree["start"], tree["end"]], rel=1e-6)
+    assert tree["weight"].to_numpy() == pytest.approx(exact, rel=1e-6)
+    assert tree["weight"].sum() == pytest.approx(exact.sum(), rel=1e-6)
+    graph = sparse.coo_array((tree["weight"], (tree["start"], tree["end"])), weights.shape)
+    assert sparse.csgraph.connected_components(graph, directed=False)[0] == 1
+
+
+CASES = ["stories of 60", "stories of 100", "stories of 300", "far groups", "two giants",
+         "one giant", "ties", "copies"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_with_16_neighbours_the_tree_is_that_of_all_pairs(case):
+    vectors = make(case)
+    tree = find_tree(vectors, *nearest(vectors, 16), is_exact=True, min_samples=3)[0]
+    assert_minimum(tree, vectors)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_with_16_neighbours_every_label_is_that_of_all_pairs(case):
+    vectors = make(case)
+    tree = find_tree(vectors, *nearest(vectors, 16), is_exact=True, min_samples=3)[0]
+    labels = fit_hdbscan(tree, len(vectors), 3, len(vectors)).labels_
+    dense = hdbscan.HDBSCAN(3, min_samples=1, metric="precomputed",
+                            cluster_selection_persistence=0.001)
+    exact = dense.fit_predict(complete_weights(vectors))
+    assert adjusted_rand_score(exact, labels) == 1 and ((labels < 0) == (exact < 0)).all()
+
+
+@pytest.mark.parametrize("case", ["stories of 100", "far groups", "two giants"])
+def test_the_lists_alone_are_not_enough_there(case):
+    """Otherwise the tests above would prove nothing."""
+    vectors = make(case)
+    neighbours, distances = nearest(vectors, 16)
+    core, edges = distances[:, 3], neighbour_pairs(neighbours, distances)
+    length = np.maximum(core[edges["start"]], core[edges["end"]])
+    edges["weight"] = np.maximum(np.maximum(edges["length"], length), 0.05) + 1e-4 * edges["length"]
+    tree = spanning_tree(edges, len(vectors))
+    exact = minimum_spanning_tree(complete_weights(vectors)).sum()
+    assert len(tree) < len(vectors) - 1 or tree["weight"].sum() > exact * (1 + 1e-5)
+    assert doubtful_groups(tree, list_reach(distances, is_exact=True))
+
+
+@pytest.mark.parametrize("limit", [4, 5, 8, 40, 150, 440])
+def test_any_number_of_neighbours_gives_the_same_tree(limit):
+    """From MIN_SAMPLES + 1 to all rows."""
+    random = np.random.default_rng(2)
+    vectors = normalize(np.vstack([
+        *[group(centre, 80, 0.8, random) for centre in normalize(random.normal(size=(5, 64)))],
+        random.normal(size=(40, 64))])).astype(np.float32)
+    tree = find_tree(vectors, *nearest(vectors, limit), is_exact=True, min_samples=3)[0]
+    assert_minimum(tree, vectors)
+
+
+@pytest.mark.parametrize("min_samples", [1, 2, 10, 15])
+def test_other_core_distances_are_proven_too(min_samples):
+    vectors = make("stories of 60")
+    tree = find_tree(vectors, *nearest(vectors, 16), is_exact=True, min_samples=min_samples)[0]
+    assert_minimum(tree, vectors, min_samples)
+
+
+def test_a_link_is_proven_only_if_all_lists_of_one_side_reach_as_far():
+    """Two pairs of points, 5 apart: 0-1 and 2-3; the table says how far each list reaches."""
+    tree = pd.DataFrame({"start": [0, 2, 1], "end": [1, 3, 2], "weight": [1.0, 1.0, 5.0]})
+    for reach, in_doubt in [([5, 5, 1, 1], []), ([1, 1, 5, 5], []), ([5, 5, 5, 5], []),
+                            ([5, 4.9, 5, 4.9], [5]), ([9, 4.9, 4.9, 9], [5]),
+                            ([1, 1, 1, 1], [5])]:
+        assert list(doubtful_groups(tree, reach).values()) == in_doubt, reach
+
+
+def test_a_group_that_was_looked_at_is_certain():
+    tree = pd.DataFrame({"start": [0, 2, 1], "end": [1, 3, 2], "weight": [1.0, 1.0, 5.0]})
+    group, = doubtful_groups(tree, [1, 1, 1, 1])
+    assert group in ({0, 1}, {2, 3}) and not doubtful_groups(tree, [1, 1, 1, 1], {group})
+
+
+def test_groups_that_nothing_joins_are_in_doubt_but_for_the_largest():
+    tree = pd.DataFrame({"start": [0, 1, 3], "end": [1, 2, 4], "weight": [1.0, 1.0, 1.0]})
+    groups = doubtful_groups(tree, np.full(6, 1.0))
+    assert groups == {frozenset([3, 4]): np.inf, frozenset([5]): np.inf}
+
+
+def test_a_look_finds_the_lightest_link_from_the_rows_whose_lists_end_too_early():
+    """For nested groups and for several blocks of rows, computed pair by pair."""
+    random = np.random.default_rng(8)
+    vectors = normalize(random.normal(size=(300, 8))).astype(np.float32)
+    core = np.sort(squareform(pdist(vectors.astype(float))))[:, 3]
+    weights = complete_weights(vectors)
+    reach = random.random(300)
+    groups = {frozenset(range(10)): 0.7, frozenset(range(60)): 0.9, frozenset(range(100, 103)): 2}
+    links = lightest_links(groups, reach, core, vectors)
+    found = links.sort_values("group").itertuples()
+    for (rows, weight), link in zip(groups.items(), found, strict=True):
+        early = [row for row in rows if reach[row] < weight]
+        outside = [row for row in range(300) if row not in rows]
+        assert link.weight == pytest.approx(weights[np.ix_(early, outside)].min(), rel=1e-6)
+        assert link.start in early and link.end in outside
+
+
+def test_each_round_joins_every_far_group_to_another():
+    """So that hundreds of them are joined in few rounds."""
+    random = np.random.default_rng(10)
+    centres = normalize(random.normal(size=(120, 16)))
+    vectors = normalize(np.vstack([group(centre, 20, 0.05, random) for centre in centres]))
+    neighbours, distances = nearest(np.float32(vectors), 6)
+    edges = neighbour_pairs(neighbours, distances)
+    lists_tree = spanning_tree(edges.assign(weight=edges["length"] + 0.001), len(vectors))
+    reach = list_reach(distances, is_exact=True)
+    assert sum(weight == np.inf for weight in doubtful_groups(lists_tree, reach).values()) >= 119
+    tree, looked_at, rounds = prove(lists_tree, reach, distances[:, 3], np.float32(vectors))
+    assert len(tree) == len(vectors) - 1 and rounds <= 9 and looked_at >= 119
+
+
+def test_an_approximate_index_joins_groups_and_proves_nothing():
+    vectors = make("far groups")
+    neighbours, distances = nearest(vectors, 16)
+    exact, joined = (find_tree(vectors, neighbours, distances, is_exact, min_samples=3)[0]
+                     for is_exact in (True, False))
+    assert len(joined) == len(vectors) - 1 and joined["weight"].sum() >= exact["weight"].sum()
+    said = proof_sentence(joined, list_reach(distances, False), 19, 3, is_exact=False)
+    assert "prove nothing" in said and "19 groups" in said and "All links are proven" not in said
+
+
+def test_what_is_said_of_the_proof_is_counted():
+    vectors = make("stories of 100")
+    neighbours, distances = nearest(vectors, 16)
+    edges = neighbour_pairs(neighbours, distances)
+    core, ends = distances[:, 3], (edges["start"], edges["end"])
+    heavier = np.maximum(core[ends[0]], core[ends[1]])
+    edges["weight"] = np.maximum(edges["length"], heavier) + 1e-4 * edges["length"]
+    reach = list_reach(distances, is_exact=True)
+    tree, looked_at, rounds = prove(spanning_tree(edges, len(core)), reach, core, vectors)
+    in_doubt = sum(max(smaller["reach"], larger["reach"]) < weight
+                   for weight, smaller, larger in joined_groups(tree, reach))
+    said = proof_sentence(tree, reach, looked_at, rounds, is_exact=True)
+    assert in_doubt > 0 and looked_at >= in_doubt / 2
+    assert f"{len(tree)} links, {len(tree) - in_doubt} of them proven by the lists" in said
+    assert f"{looked_at} groups looked at in {rounds} rounds. All links are proven." in said
+
+
+@pytest.mark.parametrize("seed", [0, 2, 5])
+def test_clusters_that_live_for_no_time_do_not_decide(seed):
+    """Points with one decimal: so many distances are equal that the order would choose clusters."""
+    points = np.unique(np.random.default_rng(seed).normal(size=(150, 2)).round(1), axis=0)
+    between, labels = squareform(pdist(points)).round(9), []
+    core = np.sort(between)[:, 3]
+    start, end = np.triu_indices(len(points), 1)
+    weight = np.maximum(between, np.maximum(core[:, None], core)) + 1e-4 * between
+    for shuffle in range(5):
+        place = np.random.default_rng(shuffle).permutation(len(points))
+        edges = {"start": place[start], "end": place[end], "weight": weight[start, end]}
+        tree = spanning_tree(pd.DataFrame(edges), len(points))
+        labels.append(fit_hdbscan(tree, len(points), 3, len(points)).labels_[place])
+    assert labels[0].max() > 0
+    assert [adjusted_rand_score(labels[0], other) for other in labels[1:]] == [1.0] * 4
+
+
+def test_no_story_is_larger_than_the_limit_and_without_clusters_all_is_noise():
+    vectors = make("one giant")
+    tree = find_tree(vectors, *nearest(vectors, 16), is_exact=True, min_samples=3)[0]
+    free = np.bincount(fit_hdbscan(tree, 1000, 3, 1000).labels_ + 1)[1:]
+    limited = np.bincount(fit_hdbscan(tree, 1000, 3, 250).labels_ + 1)[1:]
+    assert free.max() > 250 >= limited.max() and len(limited) > len(free)
+    assert set(fit_hdbscan(tree, 1000, 600, 1000).labels_) == {-1}
+
+
+def test_only_ties_and_ordinary_clustering_depend_on_the_order_of_the_rows(sample_run):
+    found = sample_run
+    table = order_table(found.embeddings, found.neighbours, found.distances, True, 3, 3, 125)
+    ordinary = hdbscan.HDBSCAN(3, min_samples=3).fit_predict
+    straight, turned = ordinary(found.embeddings), ordinary(found.embeddings[::-1])[::-1]
+    column = table.iloc[:, 0]
+    assert column["ordinary HDBSCAN"] == pytest.approx(adjusted_rand_score(straight, turned))
+    assert column["ordinary HDBSCAN"] < 0.99 and column["ours without the ten-thousandth"] < 0.99
+    assert column["ours"] == 1
+
+
+def test_equal_vectors_have_themselves_as_first_neighbour():
+    """Also where so many are equal that a row is crowded out of its own list."""
+    neighbours = np.array([[0, 1, 2], [0, 1, 2], [1, 0, 2], [0, 1, 2]])
+    distances = np.array([[0, 0, .1], [0, 0, .1], [0, 0, .1], [0.0, 0, .1]])
+    found, lengths = put_itself_first(neighbours, distances)
+    assert found.tolist() == [[0, 1, 2], [1, 0, 2], [2, 1, 0], [3, 0, 1]]
+    assert lengths.tolist() == [[0, 0, .1], [0, 0, .1], [0, 0, 0], [0, 0, 0]]

@@ -8,7 +8,8 @@ WAYS = {"lite": "this notebook, Milvus Lite", "lite-l2": "this notebook, Milvus 
         "lite-hnsw": "this notebook, Milvus Lite, HNSW", "server": "this notebook, Milvus server",
         "server-hnsw": "this notebook, Milvus server, HNSW", "published": "published tutorial",
         "no-database": "HDBSCAN without a database", "umap-first": "UMAP to 5 numbers first"}
-STAGES = "store", "neighbours", "cluster", "map"
+STAGES = "store", "neighbours", "tree", "stories", "map", "page"
+TO_MAP = STAGES[1:5]  # the first and the last are left out of comparisons
 GREY, SIZE, HEIGHT = "#7a838d", 14, 440
 COLOURS = {"lite": "#2e91e5", "server": "#12a37f", "published": GREY, "no-database": GREY,
            "umap-first": GREY}  # of the lines in the chart, for light and dark pages
@@ -29,16 +30,18 @@ def short(number):
 
 def to_map(figures):
     """Return the seconds from neighbours to map."""
-    return sum(figures["seconds"].get(stage, 0) for stage in STAGES[1:])
+    return sum(figures["seconds"].get(stage, 0) for stage in TO_MAP)
 
 
 def print_speed(all_figures):
-    """Print seconds and memory of all ways, then what the notebook's index finds on each backend."""
+    """Print seconds and memory of all ways, then what the notebook finds on each backend."""
     published = {figures["rows"]: to_map(figures) for figures in all_figures
                  if figures["way"] == "published" and "seconds" in figures}
     print_table([speed_row(figures, published.get(figures["rows"])) for figures in all_figures])
-    print()
-    print_table([index_row(figures) for figures in all_figures if "recall" in figures])
+    rows = [index_row(figures) for figures in all_figures if "recall" in figures]
+    if rows:
+        print()
+        print_table(rows)
 
 
 def speed_row(figures, published):
@@ -50,8 +53,12 @@ def speed_row(figures, published):
     if "failed" in figures:
         return row | {"store": figures["failed"]}
     for stage in STAGES:
-        is_there = stage in figures["seconds"]
-        row[stage] = f"{short(figures['seconds'][stage])} / {figures['MB'][stage]:,.0f}" if is_there else ""
+        row[stage] = ""
+        if stage in figures["seconds"]:
+            row[stage] = f"{short(figures['seconds'][stage])} / {figures['MB'][stage]:,.0f}"
+    if "proof" in figures:
+        row["proof"] = (f"{short(figures['proof'])} s, {figures['groups']:,} groups, "
+                        f"{figures['rounds']} rounds")
     row["neighbours to map"] = f"{short(to_map(figures))} s"
     row["as fast"] = f"{short(published / to_map(figures))} ×" if published else ""
     row["agreement"] = f"{figures['all pairs']:.2f}" if "all pairs" in figures else ""
@@ -61,7 +68,8 @@ def speed_row(figures, published):
 def index_row(figures):
     """Return a row of strings on the search of one of the notebook's ways."""
     seconds = figures["seconds"]
-    return {"rows": f"{figures['rows']:,}", "way": WAYS[figures["way"]], "store": f"{short(seconds['store'])} s",
+    return {"rows": f"{figures['rows']:,}", "way": WAYS[figures["way"]],
+            "store": f"{short(seconds['store'])} s",
             "recall": f"{figures['recall']:.3f}", "agreement with exact": f"{figures['exact']:.3f}",
             "with all pairs": f"{figures['all pairs']:.3f}" if "all pairs" in figures else "",
             "rows searched per second": f"{figures['rows'] / seconds['neighbours']:,.0f}"}
@@ -69,25 +77,32 @@ def index_row(figures):
 
 def draw(all_figures, file):
     """Draw seconds from neighbours to map against rows, a line for each way, as SVG or PNG."""
-    table = pd.DataFrame([{"rows": figures["rows"], "way": figures["way"], "seconds": to_map(figures),
-                           "is_wrong": figures["truth"] < 0.5} for figures in all_figures
-                          if figures["way"] in COLOURS and "seconds" in figures]).sort_values("rows")
+    table = pd.DataFrame([
+        {"rows": figures["rows"], "way": figures["way"], "seconds": to_map(figures),
+         "is_wrong": figures["truth"] < 0.5}
+        for figures in all_figures if figures["way"] in COLOURS and "seconds" in figures])
+    table = table.sort_values("rows")
     low, high = np.log10([table["seconds"].min() / 1.25, table["seconds"].max() * 1.25])
     chart = go.Figure()
     for way, line in table.groupby("way"):
-        is_ours, dash = COLOURS[way] != GREY, "dash" if line["is_wrong"].iloc[-1] else "solid"
-        chart.add_scatter(x=line["rows"], y=line["seconds"], mode="lines+markers", marker_size=6, zorder=int(is_ours),
-                          line=dict(color=COLOURS[way], width=2 + is_ours, dash=dash))
+        is_ours, is_wrong = COLOURS[way] != GREY, line["is_wrong"].iloc[-1]
+        style = dict(color=COLOURS[way], width=2 + is_ours, dash="dash" if is_wrong else "solid")
+        chart.add_scatter(x=line["rows"], y=line["seconds"], mode="lines+markers", marker_size=6,
+                          line=style, zorder=int(is_ours))
     for end in ends_of_lines(table, low, high).itertuples():
         font = dict(color=COLOURS[end.way], weight=700 if COLOURS[end.way] != GREY else 400)
-        chart.add_annotation(x=np.log10(end.rows), y=end.height, yref="paper", text=WAYS[end.way], font=font,
-                             xanchor="left", xshift=9, yanchor="middle", showarrow=False)
+        chart.add_annotation(x=np.log10(end.rows), y=end.height, yref="paper", text=WAYS[end.way],
+                             font=font, xanchor="left", xshift=9, yanchor="middle",
+                             showarrow=False)
     lay_out(chart, table["rows"].unique(), low, high)
     chart.write_image(file, width=840, height=HEIGHT, scale=1 if file.suffix == ".svg" else 2)
 
 
 def ends_of_lines(table, low, high):
-    """Return the last row of each way, and the height (0 to 1) for its name: moved apart where names would touch."""
+    """Return the last row of each way, and the height (0 to 1) for its name.
+
+    Names that would touch are moved apart.
+    """
     ends = table.groupby("way").tail(1).sort_values("seconds")
     height = (np.log10(ends["seconds"]) - low) / (high - low)
     room = ends.groupby("rows").cumcount() * (SIZE + 6) / (HEIGHT - 120)
@@ -97,13 +112,16 @@ def ends_of_lines(table, low, high):
 
 def lay_out(chart, rows, low, high):
     """Give the chart its axes and titles; `low` and `high` are powers of ten of the seconds."""
-    axis = dict(type="log", tickformat=",", gridcolor="rgba(122,131,141,0.25)", zeroline=False, title_font_size=SIZE)
+    axis = dict(type="log", tickformat=",", gridcolor="rgba(122,131,141,0.25)", zeroline=False,
+                title_font_size=SIZE)
     chart.update_xaxes(**axis, tickvals=rows, title_text="headlines", showgrid=False,
                        range=np.log10([min(rows) / 1.08, max(rows) * 1.03]))
     ticks = [digit * 10 ** power for power in range(5) for digit in (1, 2, 5)]
     chart.update_yaxes(**axis, tickvals=ticks, range=[low, high])
     subtitle = dict(text="dashed: finds other clusters than the true ones", font_size=SIZE)
     chart.update_layout(
-        title=dict(text="Seconds from neighbours to map", x=0, pad_l=20, font_size=17, subtitle=subtitle),
+        title=dict(text="Seconds from neighbours to map", x=0, pad_l=20, font_size=17,
+                   subtitle=subtitle),
         font=dict(family="Helvetica, Arial, sans-serif", size=SIZE, color=GREY), showlegend=False,
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", margin=dict(l=60, r=250, t=70, b=50))
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
+        margin=dict(l=60, r=250, t=70, b=50))

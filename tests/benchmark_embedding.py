@@ -1,23 +1,22 @@
-"""The notebook's speed of embedding beside a bare loop over transformers: `benchmark.py --embedding`."""
-import io
-import os
+"""The speed of embedding beside a bare loop over transformers: `benchmark.py --embedding`."""
 import time
-from contextlib import nullcontext, redirect_stderr
 from itertools import combinations
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory
 from unittest import mock
 
 import numpy as np
 import torch
 from scipy.spatial.distance import pdist
 from sklearn.metrics import adjusted_rand_score
-from transformers import AutoModel, AutoTokenizer, XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizer
+from sklearn.neighbors import NearestNeighbors
+from transformers import (
+    AutoModel, AutoTokenizer, XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizer)
 
-from benchmark_ways import Notebook, recall
+from benchmark_notebook import N_NEIGHBORS, cluster, make_news, proven_tree
+from benchmark_ways import recall
 from conftest import SAMPLE
-
-UP_TO_LABELS = "Setup", "The idea, on eleven points", "Headlines", "Embeddings", "Milvus", "Nearest neighbours"
+from notebook import load_bge_m3, put_itself_first, read_table
 
 
 def no_bfloat16():
@@ -26,17 +25,22 @@ def no_bfloat16():
 
 
 def make_model(folder, texts, layers, width, spread):
-    """Make a model in BGE-M3's format with random weights of this spread; its tokenizer makes 50 tokens of a text."""
+    """Make a model in BGE-M3's format with random weights of this spread.
+
+    Its tokenizer makes 50 tokens of a text.
+    """
     torch.manual_seed(0)
-    XLMRobertaTokenizer().train_new_from_iterator(texts, 3000, show_progress=False).save_pretrained(folder)
+    tokenizer = XLMRobertaTokenizer().train_new_from_iterator(texts, 3000, show_progress=False)
+    tokenizer.save_pretrained(folder)
     XLMRobertaModel(XLMRobertaConfig(
-        vocab_size=3000, hidden_size=1024, num_hidden_layers=layers, num_attention_heads=16, intermediate_size=width,
-        max_position_embeddings=8194, initializer_range=spread)).save_pretrained(folder)
+        vocab_size=3000, hidden_size=1024, num_hidden_layers=layers, num_attention_heads=16,
+        intermediate_size=width, max_position_embeddings=8194, initializer_range=spread,
+    )).save_pretrained(folder)
     return str(folder)
 
 
 def bare_loop(folder):
-    """Return a function from texts to unit vectors: transformers and nothing else, batches of 16 as they come."""
+    """Return a function from texts to unit vectors: transformers, batches of 16 as they come."""
     device, kind = ("cuda", torch.float16) if torch.cuda.is_available() else ("cpu", torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModel.from_pretrained(folder, dtype=kind).to(device).eval()
@@ -45,31 +49,30 @@ def bare_loop(folder):
     def embed(texts):
         found = []
         for start in range(0, len(texts), 16):
-            tokens = tokenizer(texts[start:start + 16], padding=True, truncation=True, max_length=512,
-                               return_tensors="pt")
+            tokens = tokenizer(texts[start:start + 16], padding=True, truncation=True,
+                               max_length=512, return_tensors="pt")
             found.append(model(**tokens.to(device)).last_hidden_state[:, 0].float().cpu())
         return torch.nn.functional.normalize(torch.cat(found), dim=1).numpy()
     return embed
 
 
 def measure_embedding(layers, repeat):
-    """Print headlines per second of the bare loop and of the notebook, and what bfloat16 changes."""
+    """Print headlines per second of bare loop and notebook, and what bfloat16 changes."""
+    texts = make_news(read_table(SAMPLE))["text"].tolist()
     with TemporaryDirectory() as folder:
-        os.chdir(folder)
-        notebook = Notebook(NEWS_CSV=str(SAMPLE), EMBEDDING_MODEL="lsa")
-        with redirect_stderr(io.StringIO()):
-            notebook.run("Setup", "The idea, on eleven points", "Headlines", "Embeddings")
-            texts = notebook.names["news"]["text"].tolist()
-            large = make_model(Path(folder, "large"), texts, layers, 4096, 0.02)
-            small = make_model(Path(folder, "small"), texts, 1, 256, 0.06)  # its distances are as those of BGE-M3
-            ways = {"bare loop": bare_loop(large), "notebook": notebook.names["load_bge_m3"](large)}
-            with no_bfloat16():
-                ways["notebook, no bfloat16"] = notebook.names["load_bge_m3"](large)
-        capable = [name for name, has_it in torch.cpu.get_capabilities().items() if has_it and "bf16" in name]
+        large = make_model(Path(folder, "large"), texts, layers, 4096, 0.02)
+        small = make_model(Path(folder, "small"), texts, 1, 256, 0.06)  # distances as BGE-M3's
+        ways = {"bare loop": bare_loop(large), "notebook": load_bge_m3(large)}
+        pair = [load_bge_m3(small)]
+        with no_bfloat16():
+            ways["notebook, no bfloat16"] = load_bge_m3(large)
+            pair.append(load_bge_m3(small))
+        capable = [name for name, has_it in torch.cpu.get_capabilities().items()
+                   if has_it and "bf16" in name]
         print(f"{layers} layers; {torch.get_num_threads()} threads; bfloat16: {capable}; "
               f"GPU: {torch.cuda.is_available()}")
         compare_embeddings(measure_ways(ways, texts[:256], repeat))
-        compare_labels(folder, small)
+        compare_labels([embed(texts) for embed in pair])
 
 
 def measure_ways(ways, texts, repeat):
@@ -82,7 +85,8 @@ def measure_ways(ways, texts, repeat):
         found[way] = embed(texts)
         best[way] = min(best[way], time.perf_counter() - started)
     for way, seconds in best.items():
-        print(f"{way}: {len(texts) / seconds:.2f} headlines/s, {best['bare loop'] / seconds:.2f} times the bare loop")
+        print(f"{way}: {len(texts) / seconds:.2f} headlines/s, "
+              f"{best['bare loop'] / seconds:.2f} times the bare loop")
     return found
 
 
@@ -90,22 +94,23 @@ def compare_embeddings(found):
     """Print how far the vectors of each two ways are apart."""
     for one, other in combinations(found, 2):
         distances, others = pdist(found[one].astype(float)), pdist(found[other].astype(float))
-        print(f"{one} against {other}: a distance (median {np.median(distances):.3f}) changes by at most "
-              f"{np.abs(distances - others).max():.5f}; "
+        print(f"{one} against {other}: a distance (median {np.median(distances):.3f}) changes by "
+              f"at most {np.abs(distances - others).max():.5f}; "
               f"cosine at least {(found[one] * found[other]).sum(axis=1).min():.6f}")
 
 
-def compare_labels(folder, model):
-    """Print what bfloat16 changes in the neighbours and stories of the sample."""
-    runs = []
-    for context in nullcontext(), no_bfloat16():
-        os.chdir(mkdtemp(dir=folder))
-        notebook = Notebook(NEWS_CSV=str(SAMPLE), EMBEDDING_MODEL=model)
-        with context, redirect_stderr(io.StringIO()):
-            notebook.run(*UP_TO_LABELS, "Graph and tree")
-            notebook.run_until("Stories", "labels")
-        runs.append(notebook.names)
-    labels, neighbours = [run["labels"] for run in runs], [run["neighbours"] for run in runs]
-    stories = " and ".join(f"{found.max() + 1} stories, {np.mean(found < 0):.0%} noise" for found in labels)
-    print(f"sample, small model of random weights, with and without bfloat16: {stories}; adjusted Rand index "
-          f"{adjusted_rand_score(*labels):.3f}; neighbours in common {recall(*neighbours):.1%}")
+def compare_labels(pair):
+    """Print what bfloat16 changes in the sample: its vectors with it, and without."""
+    labels, neighbours = [], []
+    for vectors in pair:
+        near = NearestNeighbors(n_neighbors=N_NEIGHBORS, algorithm="brute").fit(vectors)
+        distances, found = near.kneighbors(vectors)
+        found, distances = put_itself_first(found, distances)
+        tree, _ = proven_tree(vectors, found, distances, is_exact=True)
+        labels.append(cluster(tree)[1])
+        neighbours.append(found)
+    stories = " and ".join(f"{own.max() + 1} stories, {np.mean(own < 0):.0%} noise"
+                           for own in labels)
+    print(f"sample, small model of random weights, with and without bfloat16: {stories}; adjusted "
+          f"Rand index {adjusted_rand_score(*labels):.3f}; neighbours in common "
+          f"{recall(*neighbours):.1%}")

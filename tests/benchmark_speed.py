@@ -1,16 +1,18 @@
-"""Seconds and memory of the notebook beside other ways to the same map, and of a large neighbour table. Linux only.
+"""Seconds and memory of the notebook beside other ways to the same map, and of a large neighbour
+table. Linux only.
 
-Each way runs in a process of its own, after UMAP has been compiled. Memory is a stage's peak beyond the imports.
+Each way runs in a process of its own, after UMAP has been compiled. Memory is a stage's peak beyond
+the imports.
 """
+import io
 import os
 import re
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from multiprocessing import get_context
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -21,12 +23,16 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
-from benchmark_ways import Notebook, cluster_published_matrix, hdbscan_on_vectors, recall, umap_first
+from benchmark_notebook import (
+    MIN_SAMPLES, N_NEIGHBORS, cluster, lay_out, make_news, make_page, proven_tree, search_all,
+    store)
+from benchmark_ways import cluster_published_matrix, hdbscan_on_vectors, recall, umap_first
 from conftest import milvus_server
+from notebook import doubtful_groups, list_reach
 
 NOTEBOOK_WAYS = {  # with what is set besides the address
-    "lite": {}, "lite-l2": {"METRIC_TYPE": "L2"}, "lite-hnsw": {"INDEX_TYPE": "HNSW"},
-    "server": {}, "server-hnsw": {"INDEX_TYPE": "HNSW"}}
+    "lite": {}, "lite-l2": {"metric": "L2"}, "lite-hnsw": {"index_type": "HNSW"},
+    "server": {}, "server-hnsw": {"index_type": "HNSW"}}
 OTHER_WAYS = "published", "no-database", "umap-first"
 
 
@@ -38,21 +44,31 @@ def make_vectors(rows):
     random = np.random.default_rng(rows)
     sizes = random.integers(3, 21, size=rows)
     sizes = sizes[:np.searchsorted(np.cumsum(sizes), rows * 0.8)]
-    truth = np.concatenate([np.repeat(np.arange(len(sizes)), sizes), np.full(rows - sizes.sum(), -1)])
+    truth = np.repeat(np.arange(len(sizes)), sizes)
+    truth = np.concatenate([truth, np.full(rows - len(truth), -1)])
     directions = normalize(random.normal(size=(len(sizes) + (truth < 0).sum(), 1024)))
-    topics = normalize(random.normal(size=(20, 1024)))[random.integers(0, 20, size=len(directions))]
+    topics = normalize(random.normal(size=(20, 1024)))[random.integers(0, 20, len(directions))]
     own = np.where(truth >= 0, truth, len(sizes) + np.cumsum(truth < 0) - 1)
-    vectors = 0.25 * topics[own] + 0.7 * directions[own] + 0.6 * normalize(random.normal(size=(rows, 1024)))
+    scatter = normalize(random.normal(size=(rows, 1024)))
+    vectors = 0.25 * topics[own] + 0.7 * directions[own] + 0.6 * scatter
     return normalize(vectors).astype(np.float32), truth
 
 
+def make_titles(truth):
+    """Return different titles of ten invented words: one counts, two are those of the cluster."""
+    common = np.minimum(np.random.default_rng(0).zipf(1.3, size=(len(truth), 7)), 5000)
+    return [f"headline{row} story{own}a story{own}b " + " ".join(f"word{word}" for word in words)
+            for row, (own, words) in enumerate(zip(truth, common, strict=True))]
+
+
 def memory(field, process="self"):
-    """Return the memory of a process in MB: VmRSS, what it uses now, or VmHWM, the peak."""
-    return int(re.search(rf"{field}:\s+(\d+)", Path(f"/proc/{process}/status").read_text()).group(1)) / 1024
+    """Return a process's memory in MB: VmRSS, what it uses now, or VmHWM, the peak."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(re.search(rf"{field}:\s+(\d+)", status).group(1)) / 1024
 
 
 class Stages:
-    """Seconds spent in each stage, and its peak of memory in MB beyond what was used when this object was made."""
+    """Seconds spent in each stage, and its peak of memory in MB beyond that of the beginning."""
 
     def __init__(self):
         self.before, self.seconds, self.megabytes = memory("VmRSS"), {}, {}
@@ -62,45 +78,45 @@ class Stages:
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
         started = time.perf_counter()
         yield
-        self.seconds[stage] = self.seconds.get(stage, 0) + time.perf_counter() - started
-        self.megabytes[stage] = max(self.megabytes.get(stage, 0), memory("VmHWM") - self.before)
+        self.seconds[stage] = time.perf_counter() - started
+        self.megabytes[stage] = memory("VmHWM") - self.before
 
 
 def compile_umap(rows):
-    """Have UMAP compiled, for a slice of a neighbour table and for so many vectors (from 4,096 on, it approximates)."""
+    """Have UMAP compiled, for a slice of a neighbour table and for so many vectors (from 4,096 on,
+    it approximates)."""
     points = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
     distances, neighbours = NearestNeighbors(n_neighbors=6).fit(points).kneighbors(points)
     options = {"random_state": 0, "n_jobs": 1, "n_neighbors": 5}
-    umap.UMAP(precomputed_knn=(neighbours[:, :5], distances[:, :5], None), **options).fit(points)
+    knn = neighbours[:, :5], distances[:, :5], None
+    umap.UMAP(precomputed_knn=knn, **options).fit(points)
     umap.UMAP(force_approximation_algorithm=rows >= 4096, **options).fit(points)
 
 
-def notebook_way(vectors, settings):
-    """Go the notebook's way, with the vectors in place of embeddings; return labels, neighbours and stages.
+def notebook_way(vectors, titles, address, index_type="FLAT", metric=""):
+    """Go the notebook's way with vectors in place of embeddings, and write its page here.
 
-    Measured are what leads to the labels, and UMAP; names, checks and pictures are not, for no other way makes them.
+    Return labels, neighbours (in the notebook's own order), stages, and what the proof took.
     """
-    titles = [f"headline {row}" for row in range(len(vectors))]
-    pd.DataFrame({"title": titles}).to_csv("headlines.csv", index=False)
-    notebook = Notebook(NEWS_CSV="headlines.csv", **settings)
-    notebook.run("Setup", "The idea, on eleven points", "Headlines")
-    names = notebook.names
-    names["model"], names["embed"] = "random", lambda texts: vectors[[int(text.split()[1]) for text in texts]]
-    stages = Stages()
+    news = make_news(pd.DataFrame({"title": titles}))
+    row = news["row"].to_numpy()
+    vectors, stages = vectors[row], Stages()
     with stages.measure("store"):
-        notebook.run("Milvus")
+        client, metric, embeddings = store(address, news, vectors, index_type, metric)
     with stages.measure("neighbours"):
-        notebook.run("Nearest neighbours")
-    with stages.measure("cluster"):
-        notebook.run("Graph and tree")
-        notebook.run_until("Stories", "labels")
-    notebook.run("Stories")
-    drawing = stages.measure("map")(umap.UMAP.fit_transform)
-    with mock.patch.object(umap.UMAP, "fit_transform", drawing):
-        notebook.run_until("The map", "near")
-    labels = np.empty(len(vectors), dtype=int)
-    labels[names["news"]["row"]] = names["labels"]  # the notebook has an order of its own
-    return labels, names["neighbours"], stages
+        neighbours, distances = search_all(client, address, metric, news, embeddings)
+    with stages.measure("tree"):
+        tree, proof = proven_tree(embeddings, neighbours, distances, index_type == "FLAT")
+    with stages.measure("stories"):
+        clusterer, own_labels, order = cluster(tree)
+    with stages.measure("map"):
+        news[["x", "y"]] = lay_out(embeddings, neighbours, distances)
+    with stages.measure("page"):
+        make_page("page.html", news, embeddings, neighbours, tree, clusterer, own_labels, order)
+    client.close()
+    labels = np.empty(len(row), dtype=int)
+    labels[row] = own_labels
+    return labels, neighbours, stages, proof
 
 
 def published_way(vectors, stages):
@@ -119,11 +135,12 @@ def published_way(vectors, stages):
     with stages.measure("neighbours"):
         matrix = np.full([len(vectors)] * 2, np.inf)
         for start in range(0, len(vectors), 10):
-            found = client.search("published", vectors[start:start + 10], limit=50, output_fields=["id"])
+            part = vectors[start:start + 10]
+            found = client.search("published", part, limit=50, output_fields=["id"])
             for row, hits in enumerate(found, start):
                 for hit in hits:
                     matrix[row, hit["id"]] = hit["distance"]
-    with stages.measure("cluster"):
+    with stages.measure("stories"):
         return cluster_published_matrix(matrix)
 
 
@@ -133,34 +150,36 @@ def other_way(way, vectors):
     if way == "published":
         labels = published_way(vectors, stages)
     else:
-        with stages.measure("cluster"):
+        with stages.measure("stories"):
             labels = umap_first(vectors) if way == "umap-first" else hdbscan_on_vectors(vectors)
     with stages.measure("map"):
         umap.UMAP(n_neighbors=15, min_dist=0.5, random_state=42, n_jobs=1).fit_transform(vectors)
     return labels, stages
 
 
-def work(way, file, address):
-    """Go one way in this process; return labels, neighbours (None where there is no table), and figures."""
-    vectors, neighbours = np.load(file), None
+def work(way, file, titles, address):
+    """Go one way in this process; return labels, neighbours (None: there is no table), figures."""
+    vectors, neighbours, proof = np.load(file), None, {}
     os.chdir(tempfile.mkdtemp(dir=file.parent))
-    compile_umap(len(vectors))
-    if way in NOTEBOOK_WAYS:
-        settings = NOTEBOOK_WAYS[way] | {"MILVUS_ADDRESS": address}
-        labels, neighbours, stages = notebook_way(vectors, settings)
-    else:
-        labels, stages = other_way(way, vectors)
-    return labels, neighbours, {"seconds": stages.seconds, "MB": stages.megabytes}
+    with redirect_stdout(io.StringIO()):
+        compile_umap(len(vectors))
+        if way in NOTEBOOK_WAYS:
+            labels, neighbours, stages, proof = notebook_way(
+                vectors, titles, address, **NOTEBOOK_WAYS[way])
+        else:
+            labels, stages = other_way(way, vectors)
+    return labels, neighbours, {"seconds": stages.seconds, "MB": stages.megabytes} | proof
 
 
-def go(way, file):
-    """Go one way in a process of its own, on a Milvus server of its own if it needs one; see `work`."""
+def go(way, file, titles):
+    """Go one way in a process of its own, on a Milvus server of its own if it needs one."""
     with ExitStack() as stack:
         address, server = "./milvus.db", None
         if way.startswith("server"):
-            address, server = stack.enter_context(milvus_server(tempfile.mkdtemp(dir=file.parent)))
+            folder = tempfile.mkdtemp(dir=file.parent)
+            address, server = stack.enter_context(milvus_server(folder))
         pool = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn")))
-        labels, neighbours, figures = pool.submit(work, way, file, address).result()
+        labels, neighbours, figures = pool.submit(work, way, file, titles, address).result()
         if server:
             children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
             figures["server MB"] = sum(memory("VmHWM", child) for child in children)
@@ -168,7 +187,10 @@ def go(way, file):
 
 
 def compare_speed(rows, ways):
-    """Go each way on the same vectors; after each, yield the figures of all so far, of a failed way without seconds."""
+    """Go each way on the same vectors; after each, yield the figures of all so far.
+
+    Those of a way that failed have no seconds.
+    """
     vectors, truth = make_vectors(rows)
     all_figures, labels, neighbours = [], {}, {}
     with tempfile.TemporaryDirectory() as folder:
@@ -178,19 +200,19 @@ def compare_speed(rows, ways):
             figures = {"rows": rows, "way": way}
             all_figures.append(figures)
             try:
-                labels[way], neighbours[way], measured = go(way, file)
+                labels[way], neighbours[way], measured = go(way, file, make_titles(truth))
                 figures |= measured
             except Exception as problem:
                 figures["failed"] = f"{type(problem).__name__}: {problem}"
-            yield [figures | quality(figures["way"], labels, neighbours, truth) if "seconds" in figures else figures
-                   for figures in all_figures]
+            yield [done | quality(done["way"], labels, neighbours, truth) if "seconds" in done
+                   else done for done in all_figures]
 
 
 def quality(way, labels, neighbours, truth):
-    """Return how right a way's labels and neighbours are, where there is something to compare them with.
+    """Return how right a way's labels and neighbours are, where something is there to compare with.
 
-    Recall is the share of the exact nearest neighbours that are found. The others are adjusted Rand indices, for
-    which all noise is one cluster.
+    Recall is the share of the exact nearest neighbours that are found. The others are adjusted Rand
+    indices, for which all noise is one cluster.
     """
     found = {"clusters": int(labels[way].max() + 1), "noise": float(np.mean(labels[way] < 0)),
              "truth": adjusted_rand_score(truth, labels[way])}
@@ -204,31 +226,32 @@ def quality(way, labels, neighbours, truth):
 
 
 def make_points(rows):
-    """Return rows x 3 points: clusters of some 80, and a fifth of the points everywhere between them."""
+    """Return rows x 6 unit vectors: clusters of some 80, and a fifth of the points anywhere."""
     random = np.random.default_rng(rows)
-    count = max(1, rows // 100)
-    side = 2 * count ** (1 / 3)  # of a cube in which the clusters are some 2 apart
-    centres = side * random.random((count, 3))
-    points = centres[random.integers(0, count, rows)] + random.normal(scale=0.2, size=(rows, 3))
+    centres = normalize(random.normal(size=(max(1, rows // 100), 6)))
+    points = centres[random.integers(0, len(centres), rows)]
+    points += 0.05 * random.normal(size=points.shape)
     alone = random.random(rows) < 0.2
-    points[alone] = side * random.random((alone.sum(), 3))
-    return points
+    points[alone] = random.normal(size=(alone.sum(), 6))
+    return normalize(points).astype(np.float32)
 
 
 def measure_table(rows):
-    """Print what it takes from a table of 50 exact neighbours of each of so many points to their labels."""
+    """Print what it takes from a table of neighbours of each of so many points to their labels.
+
+    As with an approximate index, the lists are believed: groups that nothing connects are joined.
+    """
     points = make_points(rows)
-    distances, neighbours = cKDTree(points).query(points, 50, workers=-1)
-    notebook = Notebook()
-    notebook.run("Setup", "The idea, on eleven points")
-    notebook.names |= {
-        "neighbours": neighbours, "distances": distances, "embeddings": points, "k": 50,
-        "news": pd.DataFrame(index=range(rows)), "MIN_SAMPLES": 3, "MIN_CLUSTER_SIZE": 3}
+    distances, neighbours = cKDTree(points).query(points, N_NEIGHBORS, workers=-1)
     stages = Stages()
-    with stages.measure("labels"):
-        notebook.run("Graph and tree")
-        notebook.run_until("Stories", "labels")
-    labels = notebook.names["labels"]
-    print(f"{rows:,} rows x 50 neighbours to labels: {stages.seconds['labels']:.1f} s; "
-          f"peak {memory('VmHWM') / 1024:.1f} GB, of which {stages.megabytes['labels'] / 1024:.1f} GB beyond imports "
-          f"and table; {labels.max() + 1:,} clusters, {np.mean(labels < 0):.0%} noise")
+    with stages.measure("tree"):
+        tree, proof = proven_tree(points, neighbours, distances, is_exact=False)
+    with stages.measure("stories"):
+        _, labels, _ = cluster(tree)
+    in_doubt = len(doubtful_groups(tree, list_reach(distances, is_exact=True)))
+    peak = max(stages.megabytes.values())
+    print(f"{rows:,} rows x {N_NEIGHBORS} neighbours to labels (MIN_SAMPLES={MIN_SAMPLES}): tree "
+          f"{stages.seconds['tree']:.1f} s, stories {stages.seconds['stories']:.1f} s; peak "
+          f"{(stages.before + peak) / 1024:.1f} GB, of which {peak / 1024:.1f} GB beyond imports "
+          f"and table; {proof['groups']:,} groups joined, {in_doubt:,} a proof would look at; "
+          f"{labels.max() + 1:,} clusters, {np.mean(labels < 0):.0%} noise")

@@ -1,48 +1,15 @@
-"""The ways from vectors to clusters that the benchmark compares; `Notebook` executes the notebook's own cells.
+"""The other ways from vectors to clusters that the benchmark compares with the notebook.
 
-Vectors are n x d arrays of unit vectors (float32). Labels are arrays of n cluster numbers, -1 for noise.
+Vectors are n x d arrays of unit vectors (float32). Labels are arrays of n cluster numbers, -1 for
+noise. What needs a package that is not installed raises ImportError.
 """
-import io
-import os
-import re
-from contextlib import redirect_stdout
-from unittest import mock
-
 import hdbscan
 import numpy as np
 import umap
+from scipy import sparse
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.neighbors import NearestNeighbors
-
-from conftest import SETTINGS, sections
-
-
-class Notebook:
-    """The notebook in the current folder, executed section by section; `names` are its variables."""
-
-    def __init__(self, **settings):
-        """Settings that are not given have their defaults, whatever the environment or a file .env says."""
-        self.settings = dict.fromkeys(SETTINGS, "") | settings
-        self.names = {"display": lambda *_: None}
-
-    def run(self, *headings):
-        """Execute all code cells of the sections with these headings."""
-        for heading in headings:
-            self.execute(sections()[heading])
-
-    def run_until(self, heading, variable):
-        """Execute the section's cells up to the one that assigns this variable."""
-        for source in sections()[heading]:
-            self.execute([source])
-            if re.search(rf"^{variable} = ", source, re.M):
-                return
-        raise LookupError(f"no cell of the section {heading} assigns {variable}")
-
-    def execute(self, sources):
-        with mock.patch.dict(os.environ, self.settings), redirect_stdout(io.StringIO()):
-            for source in sources:
-                if not source.startswith("%pip"):
-                    exec(compile(source, "<notebook>", "exec"), self.names)
+from umap.umap_ import fuzzy_simplicial_set
 
 
 def hdbscan_on_vectors(vectors):
@@ -71,26 +38,46 @@ def cluster_published_matrix(matrix):
     """
     np.minimum(matrix, matrix.T, out=matrix)
     matrix[np.isinf(matrix)] = 2 * matrix[np.isfinite(matrix)].max()
-    return hdbscan.HDBSCAN(min_samples=3, min_cluster_size=3, metric="precomputed").fit_predict(matrix)
+    way = hdbscan.HDBSCAN(min_samples=3, min_cluster_size=3, metric="precomputed")
+    return way.fit_predict(matrix)
 
 
 def evoc_clusters(vectors):
-    """EVoC with its defaults, the layer that it chooses. ImportError where the package evoc is not installed."""
+    """EVoC with its defaults, the layer that it chooses."""
     from evoc import EVoC
     return EVoC(random_state=42).fit_predict(vectors)
 
 
+def leiden(vectors, resolution):
+    """Leiden (Traag and others, 2019) on the graph of 15 neighbours, as scanpy does by default.
+
+    The graph is UMAP's, symmetric, with weights; groups of one or two are noise."""
+    import igraph
+    import leidenalg
+    near = NearestNeighbors(n_neighbors=15).fit(vectors)
+    distances, neighbours = near.kneighbors(vectors)
+    graph = fuzzy_simplicial_set(vectors, 15, np.random.RandomState(0), "euclidean",
+                                 knn_indices=neighbours, knn_dists=distances)[0]
+    pairs = sparse.triu(graph).tocoo()
+    network = igraph.Graph(len(vectors), np.column_stack([pairs.row, pairs.col]))
+    found = leidenalg.find_partition(
+        network, leidenalg.RBConfigurationVertexPartition, weights=pairs.data.astype(float),
+        resolution_parameter=resolution, n_iterations=-1, seed=0)
+    return without_small(np.array(found.membership))
+
+
 def average_linkage(vectors, heights):
-    """Return one array of labels for each height at which the tree is cut; groups of one or two are noise."""
+    """Return one array of labels for each height at which the tree is cut; small ones are noise."""
     tree = linkage(vectors, "average")
-    cuts = []
-    for height in heights:
-        group = fcluster(tree, height, "distance") - 1
-        large = np.flatnonzero(np.bincount(group) >= 3)
-        cuts.append(np.where(np.isin(group, large), np.searchsorted(large, group), -1))
-    return cuts
+    return [without_small(fcluster(tree, height, "distance") - 1) for height in heights]
+
+
+def without_small(groups):
+    """Return labels of n group numbers: groups of one or two are noise."""
+    large = np.flatnonzero(np.bincount(groups) >= 3)
+    return np.where(np.isin(groups, large), np.searchsorted(large, groups), -1)
 
 
 def recall(exact, found):
-    """Return the share of the exact nearest neighbours that the found ones contain; both are n x k row numbers."""
-    return float(np.mean([np.isin(*pair).mean() for pair in zip(exact, found)]))
+    """Return the share of the exact nearest neighbours that the found ones contain, of n x k."""
+    return float(np.mean([np.isin(*pair).mean() for pair in zip(exact, found, strict=True)]))

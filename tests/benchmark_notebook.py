@@ -114,7 +114,8 @@ def add_themes(news, stories, centres):
     """Write the themes and their words into both tables, as section 9 does."""
     stories["theme"] = np.arange(len(stories))
     if len(stories) >= 8:
-        joins = hierarchy.linkage(centres, method="ward", optimal_ordering=True)
+        in_order = len(stories) < 1000
+        joins = hierarchy.linkage(centres, method="ward", optimal_ordering=in_order)
         groups = hierarchy.fcluster(joins, round(len(stories) ** 0.5), criterion="maxclust")
         along_the_tree = pd.unique(groups[hierarchy.leaves_list(joins)])
         stories["theme"] = pd.Index(along_the_tree).get_indexer(groups)

@@ -37,20 +37,18 @@ def execute(notebook):
             notebook, kernel_name="python3", record_timing=False, timeout=600,
             coalesce_streams=True, resources={"metadata": {"path": folder}})
         client.execute(env=os.environ | settings)
-        photograph(Path(folder) / "output" / "clusters.html", PICTURES / "page.png", story=1)
+        photograph(Path(folder) / "output" / "clusters.html", PICTURES / "page.png")
 
 
-def photograph(file, picture, story):
-    """Save a picture of the page clusters.html with a story open."""
+def photograph(file, picture):
+    """Save a picture of the page clusters.html with its first story open."""
     browser_path = next(filter(None, map(shutil.which, BROWSERS)))
     with sync_playwright() as playwright, playwright.chromium.launch(
             executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"]) as browser:
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.goto(file.as_uri())
         page.wait_for_selector(".scatterlayer .point")
-        page.evaluate("story => document.querySelector(story).open = true", f"#story{story}")
-        page.evaluate("story => document.querySelector(story).scrollIntoView({block: 'center'})",
-                      f"#story{story}")
+        page.locator("details").first.evaluate("story => { story.open = true }")
         picture.write_bytes(make_small(page.screenshot()))
 
 

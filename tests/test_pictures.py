@@ -17,8 +17,8 @@ from sklearn.manifold import trustworthiness
 
 from conftest import shown
 from notebook import (
-    draw_map, draw_settings, draw_tree, draw_treemap, names_that_fit, px, short_name,
-    theme_colours, wrapped)
+    draw_map, draw_settings, draw_tree, draw_treemap, names_that_fit, page_sentence, px,
+    short_name, theme_colours, wrapped)
 from test_tree import complete_weights
 
 GREY = "#a6a6a6"
@@ -268,6 +268,18 @@ def test_names_on_the_map_shown_stand_where_the_headline_is_that_names_the_story
     assert len(set(found)) == len(found) > 20
     for name, *place in found:
         assert place == pytest.approx(places[name], rel=1e-4), name
+
+
+# What the page says
+
+def test_the_pages_sentence_counts_noise_in_rows_and_leaning_in_headlines():
+    """Two headlines of six are noise, and 98 of 200 rows; one of the two leans."""
+    news = pd.DataFrame({"cluster": [0, 0, 0, 0, -1, -1], "rows": [1, 99, 1, 1, 97, 1],
+                         "closest_cluster": [-1, -1, -1, -1, 0, -1]})
+    said = page_sentence(news, stories_of([0]))
+    assert said.startswith("6 headlines, 200 rows; 1 story.")
+    numbers = re.findall(r"\d+", said.split(".", 1)[1])
+    assert numbers == ["49", "2", "1"], said
 
 
 # Names that fit

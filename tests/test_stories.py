@@ -218,7 +218,7 @@ def test_the_histogram_tells_core_distances_of_stories_from_those_of_noise(sampl
     assert set(drawn) == {"noise", "in a story"} and drawn["noise"].marker.color == "#c8c8c8"
     assert np.allclose(np.sort(drawn["noise"].x), np.sort(core[noise]), atol=1e-4)
     assert np.allclose(np.sort(drawn["in a story"].x), np.sort(core[~noise]), atol=1e-4)
-    assert figure.layout.title.text == sample_run.summary
+    assert figure.layout.title.text.endswith(sample_run.summary)
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +237,7 @@ def test_the_short_way_is_ordinary_hdbscan(sample_run, ordinary):
 
 def test_the_order_table_says_what_the_text_says(sample_run, ordinary):
     table = next(table for table in shown(sample_run, "Stories", pd.DataFrame)
-                 if "ours without the ten-thousandth" in table.index).iloc[:, 0]
+                 if "ours without the tie-breaker" in table.index).iloc[:, 0]
     assert table["ordinary HDBSCAN"] == pytest.approx(adjusted_rand_score(*ordinary), abs=6e-4)
     assert table["ours"] == 1 > max(table.drop("ours"))
 
@@ -408,7 +408,7 @@ def test_answers_are_the_nearest_headlines_of_all_or_of_one_story(sample_run, kn
     expected, lengths = answers_by_hand(found, known, question, story)
     for column in "title", "cluster", "cluster_name":
         assert table[column].tolist() == expected[column].tolist()
-    assert np.allclose(table["distance"], lengths, atol=1e-4)
+    assert np.allclose(table["distance"], lengths, atol=6e-4)  # three digits
 
 
 def test_one_gets_as_many_answers_as_one_asks_for(sample_run):
@@ -428,7 +428,7 @@ def test_a_question_about_nothing_has_no_answer(sample_run):
 def test_the_answers_shown_are_those_to_the_example_questions(sample_run, known):
     questions, _ = example_questions(sample_run.news, sample_run.stories, True)
     first, second = shown(sample_run, "Ask", pd.DataFrame)
-    in_story = second["cluster"].iloc[0]
+    in_story = sample_run.news.loc[second.index[0], "cluster"]
     for table, question, story in (first, questions[0], None), (second, questions[1], in_story):
         expected = answers_by_hand(sample_run, known, question, story)[0]
         assert table["title"].tolist() == expected["title"].tolist()

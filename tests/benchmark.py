@@ -25,7 +25,12 @@ import json
 from pathlib import Path
 
 from benchmark_chart import draw, print_speed
-from benchmark_notebook import MAX_CLUSTER_SIZE, MIN_CLUSTER_SIZE, MIN_SAMPLES, N_NEIGHBORS
+from benchmark_notebook import (
+    MAX_CLUSTER_SIZE,
+    MIN_CLUSTER_SIZE,
+    MIN_SAMPLES,
+    N_NEIGHBORS,
+)
 from benchmark_proof import compare_proof, make_far_groups, make_stories
 from benchmark_speed import NOTEBOOK_WAYS, OTHER_WAYS, compare_speed, measure_table
 from benchmark_stories import compare_stories, read_headlines
@@ -74,7 +79,9 @@ def main():
     if given.table:
         measure_table(given.table)
     if given.embedding:
-        from benchmark_embedding import measure_embedding  # transformers is no part of the others
+        from benchmark_embedding import (
+            measure_embedding,  # transformers is no part of the others
+        )
         measure_embedding(given.layers, given.repeat)
 
 

@@ -7,16 +7,20 @@ from unittest import mock
 
 import numpy as np
 import torch
-from scipy.spatial.distance import pdist
-from sklearn.metrics import adjusted_rand_score
-from sklearn.neighbors import NearestNeighbors
-from transformers import (
-    AutoModel, AutoTokenizer, XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizer)
-
 from benchmark_notebook import N_NEIGHBORS, cluster, make_news, proven_tree
 from benchmark_ways import recall
 from conftest import SAMPLE
 from notebook import load_bge_m3, put_itself_first, read_table
+from scipy.spatial.distance import pdist
+from sklearn.metrics import adjusted_rand_score
+from sklearn.neighbors import NearestNeighbors
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+    XLMRobertaTokenizer,
+)
 
 
 def no_bfloat16():

@@ -10,13 +10,42 @@ from contextlib import redirect_stdout
 
 import numpy as np
 import pandas as pd
-
 from notebook import (
-    DataType, add_stories, as_rows, batch_size, batches, choose_metric, clean_texts, closest_story,
-    connect, draw_map, draw_tree, draw_treemap, edge_weights, fetch_embeddings, fit_hdbscan,
-    hierarchy, list_reach, merge_copies, nearest_neighbours, neighbour_pairs,
-    neighbours_to_search, number_by_size, open_collection, prove, setting, shorten, spanning_tree,
-    stored_ids, story_centres, story_words, summarise, tidy_collection, umap, write_page)
+    DataType,
+    add_stories,
+    as_rows,
+    batch_size,
+    batches,
+    choose_metric,
+    clean_texts,
+    closest_story,
+    connect,
+    draw_map,
+    draw_tree,
+    draw_treemap,
+    edge_weights,
+    fetch_embeddings,
+    fit_hdbscan,
+    hierarchy,
+    list_reach,
+    merge_copies,
+    nearest_neighbours,
+    neighbour_pairs,
+    neighbours_to_search,
+    number_by_size,
+    open_collection,
+    prove,
+    setting,
+    shorten,
+    spanning_tree,
+    stored_ids,
+    story_centres,
+    story_words,
+    summarise,
+    tidy_collection,
+    umap,
+    write_page,
+)
 
 N_NEIGHBORS, MIN_SAMPLES = setting("N_NEIGHBORS", 16), setting("MIN_SAMPLES", 3)
 MIN_CLUSTER_SIZE, MAX_CLUSTER_SIZE = setting("MIN_CLUSTER_SIZE", 3), setting("MAX_CLUSTER_SIZE", 0)

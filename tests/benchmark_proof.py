@@ -1,15 +1,14 @@
 """Is the proven tree that of all pairs, and what does the proof take: `benchmark.py --proof`."""
 import numpy as np
 import pandas as pd
+from benchmark_chart import print_table
+from benchmark_notebook import MIN_SAMPLES, cluster, proven_tree
+from notebook import edge_weights, put_itself_first
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import pdist
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
-
-from benchmark_chart import print_table
-from benchmark_notebook import MIN_SAMPLES, cluster, proven_tree
-from notebook import edge_weights, put_itself_first
 
 LIMITS = 16, 50  # neighbours; of more rows than can be compared with all pairs, only the first
 ALL_PAIRS = 25_000  # rows at most: their distances take 2.5 GB

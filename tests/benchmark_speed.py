@@ -17,18 +17,30 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import umap
+from benchmark_notebook import (
+    MIN_SAMPLES,
+    N_NEIGHBORS,
+    cluster,
+    lay_out,
+    make_news,
+    make_page,
+    proven_tree,
+    search_all,
+    store,
+)
+from benchmark_ways import (
+    cluster_published_matrix,
+    hdbscan_on_vectors,
+    recall,
+    umap_first,
+)
+from conftest import milvus_server
+from notebook import doubtful_groups, list_reach
 from pymilvus import DataType, MilvusClient
 from scipy.spatial import cKDTree
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
-
-from benchmark_notebook import (
-    MIN_SAMPLES, N_NEIGHBORS, cluster, lay_out, make_news, make_page, proven_tree, search_all,
-    store)
-from benchmark_ways import cluster_published_matrix, hdbscan_on_vectors, recall, umap_first
-from conftest import milvus_server
-from notebook import doubtful_groups, list_reach
 
 NOTEBOOK_WAYS = {  # with what is set besides the address
     "lite": {}, "lite-l2": {"metric": "L2"}, "lite-hnsw": {"index_type": "HNSW"},

@@ -4,14 +4,26 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import adjusted_rand_score, homogeneity_score
-
 from benchmark_chart import print_table
 from benchmark_notebook import (
-    MIN_SAMPLES, cluster, leaning_stories, make_news, proven_tree, search_all, store)
+    MIN_SAMPLES,
+    cluster,
+    leaning_stories,
+    make_news,
+    proven_tree,
+    search_all,
+    store,
+)
 from benchmark_ways import (
-    average_linkage, evoc_clusters, hdbscan_on_vectors, leiden, published, umap_first)
+    average_linkage,
+    evoc_clusters,
+    hdbscan_on_vectors,
+    leiden,
+    published,
+    umap_first,
+)
 from notebook import batches, load_embedding, read_table
+from sklearn.metrics import adjusted_rand_score, homogeneity_score
 
 ORDERS = 5  # of the rows, for the ways whose clusters depend on it
 HEIGHTS = 0.7, 0.85, 1.0, 1.15, 1.3  # of the cuts of average linkage, between unit vectors

@@ -20,7 +20,6 @@ import nbformat
 import pandas as pd
 import pytest
 from milvus_lite.server_manager import server_manager_instance
-
 from notebook import CELLS, CODE, ROOT
 from notebook import PATH as NOTEBOOK
 
@@ -43,7 +42,7 @@ def sections():
         if cell.cell_type == "code":
             found.setdefault(heading, []).append(cell.source)
         else:
-            heading = (re.findall(r"^## \d+\. (.*)$", cell.source, re.M) or [heading])[-1]
+            heading = (re.findall(r"^## \d+\. (.*)$", cell.source, re.MULTILINE) or [heading])[-1]
     return found
 
 

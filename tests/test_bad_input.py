@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-
 from conftest import runner, shown
 from notebook import largest_story, neighbours_to_search
 

@@ -2,14 +2,20 @@
 import numpy as np
 import pandas as pd
 import pytest
-from pandas.testing import assert_frame_equal
-from sklearn.metrics import pairwise_distances
-
 from benchmark_chart import to_map
-from benchmark_notebook import cluster, make_news, make_page, proven_tree, search_all, store
+from benchmark_notebook import (
+    cluster,
+    make_news,
+    make_page,
+    proven_tree,
+    search_all,
+    store,
+)
 from benchmark_proof import examine, make_stories
 from benchmark_speed import make_titles, make_vectors
 from benchmark_stories import b_cubed
+from pandas.testing import assert_frame_equal
+from sklearn.metrics import pairwise_distances
 
 
 def test_it_finds_the_trees_and_stories_of_the_notebook(sample_run, tmp_path):

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from playwright.sync_api import sync_playwright
-
 from notebook import draw_map, draw_treemap, write_page
+from playwright.sync_api import sync_playwright
 from test_themes import HEBREW, NASTY, example, with_themes
 
 BROWSER = next(

@@ -9,7 +9,6 @@ import zipfile
 
 import pandas as pd
 import pytest
-
 from conftest import SAMPLE, free_port
 from notebook import KAGGLE_URL, find_csv, read_table
 

@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from sklearn.metrics import pairwise_distances
-
 from conftest import SAMPLE
 from notebook import connect, find_model, fit_lsa, load_bge_m3, load_embedding
+from sklearn.metrics import pairwise_distances
 
 FLOODS = [f"{event} {when}" for when in ("at dawn", "before noon", "in rain", "as crowds watch")
           for event in ("Harbour strike stops the ferries", "Valley flooded again",

@@ -8,7 +8,6 @@ import sys
 
 import pandas as pd
 import pytest
-
 from conftest import SAMPLE
 from notebook import CODE, find_csv, read_env, read_table, save_table, setting
 

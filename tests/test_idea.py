@@ -6,12 +6,17 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from scipy import sparse
-
 from conftest import shown
 from notebook import (
-    draw_dendrogram, hdbscan, joined_groups, link_table, spanning_tree, stability_table,
-    toy_clusters)
+    draw_dendrogram,
+    hdbscan,
+    joined_groups,
+    link_table,
+    spanning_tree,
+    stability_table,
+    toy_clusters,
+)
+from scipy import sparse
 
 POINTS = dict(zip("ABCDEFGHIJK", [0, 1, 2.5, 7, 8, 9, 20, 21, 22, 40, 41], strict=True))
 STABILITIES = {  # name: points, reachability at birth, and where the last point leaves
@@ -100,7 +105,7 @@ def test_the_stabilities_have_a_row_for_each_possible_cluster(sample_run, toy):
 def test_what_is_printed_by_hand_is_what_the_table_says(sample_run):
     table = shown(sample_run, "eleven points", pd.DataFrame)[1]
     by_hand = re.findall(r"^(\w+): (\d+) points x \(1/(.+) - 1/(.+)\) = (.+)$",
-                         sample_run.said, re.M)
+                         sample_run.said, re.MULTILINE)
     assert {name for name, *_ in by_hand} == {"ABC", "DEF", "ABCDEF"}
     for name, *numbers in by_hand:
         size, left, born, stability = map(float, numbers)
@@ -155,7 +160,7 @@ def test_squares_change_the_clusters(power, by, clusters):
 
 def test_the_two_lines_on_squares_say_so(sample_run):
     """For D, E and F nearer by 1: the clusters, the parent's stability, its children's together."""
-    printed = re.findall("^by .*: (.*); .* ([0-9.]+), .* ([0-9.]+)$", sample_run.said, re.M)
+    printed = re.findall("^by .*: (.*); .* ([0-9.]+), .* ([0-9.]+)$", sample_run.said, re.MULTILINE)
     assert [clusters.split(", ") for clusters, *_ in printed] == [
         ["ABCDEF", "GHI"], ["ABC", "DEF", "GHI"]]
     for power, (_, parent, children) in enumerate(printed, start=1):

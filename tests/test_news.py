@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-
 from conftest import runner, shown
 from notebook import short_name
 

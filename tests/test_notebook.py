@@ -9,10 +9,9 @@ import symtable
 import zipfile
 
 import pytest
-from packaging.requirements import Requirement
-
 from conftest import CELLS, CODE, COMMAND, FIGURE, NOTEBOOK, ROOT, SETTINGS, executed
 from notebook import is_kept
+from packaging.requirements import Requirement
 
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # in Colab and in JupyterLab
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -67,7 +66,7 @@ def test_lines_of_code_fit_into_a_window():
 
 def test_imports_stand_in_the_first_section():
     headings = [number for number, cell in enumerate(CELLS)
-                if cell.cell_type == "markdown" and re.search("^## ", cell.source, re.M)]
+                if cell.cell_type == "markdown" and re.search("^## ", cell.source, re.MULTILINE)]
     for cell in CELLS[headings[1]:]:
         if cell.cell_type == "code":
             imports = [node for node in ast.walk(ast.parse(cell.source))
@@ -83,7 +82,7 @@ def test_every_function_says_what_it_does():
         for node in tree.body:
             if isinstance(node, ast.FunctionDef):
                 text = ast.get_docstring(node) or ""
-                assert re.match(r"[A-Z]\w+.*[.:]", text, re.S), node.name
+                assert re.match(r"[A-Z]\w+.*[.:]", text, re.DOTALL), node.name
 
 
 def assigned(statement):
@@ -208,7 +207,7 @@ def test_the_install_cell_installs_what_is_missing_and_nothing_else(tmp_path):
     found = executed(tmp_path, [INSTALL + ' "smallpackage~=1.4,<2"'], PIP_DRY_RUN="1",
                      PIP_FIND_LINKS=tmp_path, PIP_REPORT="report.json")
     assert found.status == 0
-    assert not re.search("error|No matching", str(found.outputs), re.I), found.outputs
+    assert not re.search("error|No matching", str(found.outputs), re.IGNORECASE), found.outputs
     would_install = json.loads((tmp_path / "report.json").read_text())["install"]
     assert [package["metadata"]["name"] for package in would_install] == ["smallpackage"]
 
@@ -223,7 +222,7 @@ def defaults():
 def test_every_setting_is_in_the_example_with_its_default():
     """A default of 0 is written as nothing: both mean that the notebook chooses."""
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
-    example = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", text, re.M))
+    example = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", text, re.MULTILINE))
     assert example == {name: str(default or "") for name, default in defaults().items()}
     assert set(example) == set(SETTINGS) and len(SETTINGS) >= 14
 
@@ -239,7 +238,7 @@ def test_the_readme_names_the_settings_that_most_readers_need():
 
 
 def test_ci_runs_the_commands_of_the_readme():
-    commands = [block.strip() for block in re.findall(r"```bash\n(.*?)```", README, re.S)]
+    commands = [block.strip() for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)]
     assert any(f"/jupyter {COMMAND}" in command for command in commands)  # the tests execute it
     tests = next(command for command in commands if "pytest" in command)
     assert tests in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

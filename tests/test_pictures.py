@@ -12,13 +12,21 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from scipy.sparse.csgraph import minimum_spanning_tree
-from sklearn.manifold import trustworthiness
-
 from conftest import shown
 from notebook import (
-    draw_map, draw_settings, draw_tree, draw_treemap, names_that_fit, page_sentence, px,
-    short_name, theme_colours, wrapped)
+    draw_map,
+    draw_settings,
+    draw_tree,
+    draw_treemap,
+    names_that_fit,
+    page_sentence,
+    px,
+    short_name,
+    theme_colours,
+    wrapped,
+)
+from scipy.sparse.csgraph import minimum_spanning_tree
+from sklearn.manifold import trustworthiness
 from test_tree import complete_weights
 
 GREY = "#a6a6a6"

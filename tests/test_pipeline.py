@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from sklearn.metrics import completeness_score, homogeneity_score
-
 from conftest import CODE, executed, runner, shown
 from notebook import fit_hdbscan, place_headline, try_settings
+from sklearn.metrics import completeness_score, homogeneity_score
 
 RESULTS = ["cluster", "cluster_name", "probability", "closest_cluster", "closest_cluster_name",
            "theme", "x", "y"]

@@ -6,16 +6,29 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import executed, runner, sections
+from notebook import (
+    as_rows,
+    ask,
+    batch_size,
+    batches,
+    check_model,
+    choose_metric,
+    collection_name,
+    connect,
+    fetch_embeddings,
+    find_tree,
+    fit_hdbscan,
+    nearest_neighbours,
+    open_collection,
+    search,
+    stored_ids,
+    tidy_collection,
+)
 from pymilvus import DataType, MilvusClient
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import normalize
-
-from conftest import executed, runner, sections
-from notebook import (
-    as_rows, ask, batch_size, batches, check_model, choose_metric, collection_name, connect,
-    fetch_embeddings, find_tree, fit_hdbscan, nearest_neighbours, open_collection, search,
-    stored_ids, tidy_collection)
 
 NOTHING = np.array([], dtype="int64")
 

@@ -10,13 +10,24 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from scipy.sparse.csgraph import minimum_spanning_tree
-from sklearn.metrics import adjusted_rand_score, pairwise_distances
-
 from conftest import shown
 from notebook import (
-    add_stories, ask, closest_story, draw_neighbours, example_questions, find_tree, fit_hdbscan,
-    limit_note, number_by_size, place_headline, read_story, score_table, summarise)
+    add_stories,
+    ask,
+    closest_story,
+    draw_neighbours,
+    example_questions,
+    find_tree,
+    fit_hdbscan,
+    limit_note,
+    number_by_size,
+    place_headline,
+    read_story,
+    score_table,
+    summarise,
+)
+from scipy.sparse.csgraph import minimum_spanning_tree
+from sklearn.metrics import adjusted_rand_score, pairwise_distances
 from test_tree import complete_weights, make, nearest
 
 PAIRS_SHOWN = re.compile(r"([\d,]+) entries .* ([\d,]+) pairs")

@@ -6,7 +6,6 @@ import unicodedata
 import numpy as np
 import pandas as pd
 import pytest
-
 from conftest import SAMPLE
 from notebook import clean_texts, merge_copies, read_table, save_table
 

@@ -5,14 +5,11 @@ import math
 import re
 from html import unescape
 
+import notebook
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from plotly.colors import hex_to_rgb
-from scipy.cluster import hierarchy
-
-import notebook
 from notebook import (
     CODE,
     draw_map,
@@ -23,6 +20,8 @@ from notebook import (
     story_centres,
     theme_colours,
 )
+from plotly.colors import hex_to_rgb
+from scipy.cluster import hierarchy
 
 NASTY = "<img src=x onerror=\"document.title='owned'\"> <b>bold</b> & $5 or $6"
 HEBREW = "ירושלים: חדשות היום"
@@ -189,7 +188,7 @@ def test_a_theme_has_the_word_that_its_stories_share_and_only_headlines_of_stori
     for theme, words in stories.groupby("theme")["theme_words"].first().items():
         titles = news["title"][(news["theme"] == theme) & ~news["title"].isin([NASTY, HEBREW])]
         shared = set.intersection(*map(set, titles.str.split())) - set(
-            "Number tells of and again".split()
+            ["Number", "tells", "of", "and", "again"]
         )
         assert len(shared) == 1 and shared <= set(words.split(", "))
     assert stories.groupby("theme")["theme_words"].nunique().eq(1).all()

@@ -2,6 +2,21 @@
 import numpy as np
 import pandas as pd
 import pytest
+from notebook import (
+    doubtful_groups,
+    find_tree,
+    fit_hdbscan,
+    hdbscan,
+    joined_groups,
+    lightest_links,
+    list_reach,
+    neighbour_pairs,
+    order_table,
+    proof_sentence,
+    prove,
+    put_itself_first,
+    spanning_tree,
+)
 from scipy import sparse
 from scipy.cluster.hierarchy import linkage
 from scipy.sparse.csgraph import minimum_spanning_tree
@@ -9,10 +24,6 @@ from scipy.spatial.distance import pdist, squareform
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
-
-from notebook import (
-    doubtful_groups, find_tree, fit_hdbscan, hdbscan, joined_groups, lightest_links, list_reach,
-    neighbour_pairs, order_table, proof_sentence, prove, put_itself_first, spanning_tree)
 
 AXES = np.eye(64)
 

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 from notebook import find_words, shorten, story_words
 
 LANGUAGES = pd.read_csv(Path(__file__).with_name("languages.csv"))  # three stories in each

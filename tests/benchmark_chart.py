@@ -57,8 +57,7 @@ def speed_row(figures, published):
         if stage in figures["seconds"]:
             row[stage] = f"{short(figures['seconds'][stage])} / {figures['MB'][stage]:,.0f}"
     if "proof" in figures:
-        row["proof"] = (f"{short(figures['proof'])} s, {figures['groups']:,} groups, "
-                        f"{figures['rounds']} rounds")
+        row["proof"] = f"{short(figures['proof'])} s, {figures['groups']:,} groups"
     row["neighbours to map"] = f"{short(to_map(figures))} s"
     row["as fast"] = f"{short(published / to_map(figures))} ×" if published else ""
     row["agreement"] = f"{figures['all pairs']:.2f}" if "all pairs" in figures else ""
@@ -86,11 +85,12 @@ def draw(all_figures, file):
     chart = go.Figure()
     for way, line in table.groupby("way"):
         is_ours, is_wrong = COLOURS[way] != GREY, line["is_wrong"].iloc[-1]
-        style = dict(color=COLOURS[way], width=2 + is_ours, dash="dash" if is_wrong else "solid")
+        style = {"color": COLOURS[way], "width": 2 + is_ours,
+                 "dash": "dash" if is_wrong else "solid"}
         chart.add_scatter(x=line["rows"], y=line["seconds"], mode="lines+markers", marker_size=6,
                           line=style, zorder=int(is_ours))
     for end in ends_of_lines(table, low, high).itertuples():
-        font = dict(color=COLOURS[end.way], weight=700 if COLOURS[end.way] != GREY else 400)
+        font = {"color": COLOURS[end.way], "weight": 700 if COLOURS[end.way] != GREY else 400}
         chart.add_annotation(x=np.log10(end.rows), y=end.height, yref="paper", text=WAYS[end.way],
                              font=font, xanchor="left", xshift=9, yanchor="middle",
                              showarrow=False)
@@ -112,16 +112,16 @@ def ends_of_lines(table, low, high):
 
 def lay_out(chart, rows, low, high):
     """Give the chart its axes and titles; `low` and `high` are powers of ten of the seconds."""
-    axis = dict(type="log", tickformat=",", gridcolor="rgba(122,131,141,0.25)", zeroline=False,
-                title_font_size=SIZE)
+    axis = {"type": "log", "tickformat": ",", "gridcolor": "rgba(122,131,141,0.25)",
+            "zeroline": False, "title_font_size": SIZE}
     chart.update_xaxes(**axis, tickvals=rows, title_text="headlines", showgrid=False,
                        range=np.log10([min(rows) / 1.08, max(rows) * 1.03]))
     ticks = [digit * 10 ** power for power in range(5) for digit in (1, 2, 5)]
     chart.update_yaxes(**axis, tickvals=ticks, range=[low, high])
-    subtitle = dict(text="dashed: finds other clusters than the true ones", font_size=SIZE)
+    subtitle = {"text": "dashed: finds other clusters than the true ones", "font_size": SIZE}
     chart.update_layout(
-        title=dict(text="Seconds from neighbours to map", x=0, pad_l=20, font_size=17,
-                   subtitle=subtitle),
-        font=dict(family="Helvetica, Arial, sans-serif", size=SIZE, color=GREY), showlegend=False,
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
-        margin=dict(l=60, r=250, t=70, b=50))
+        title={"text": "Seconds from neighbours to map", "x": 0, "pad_l": 20, "font_size": 17,
+                   "subtitle": subtitle},
+        font={"family": "Helvetica, Arial, sans-serif", "size": SIZE, "color": GREY},
+        showlegend=False, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
+        margin={"l": 60, "r": 250, "t": 70, "b": 50})

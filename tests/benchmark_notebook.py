@@ -26,9 +26,10 @@ from notebook import (
     edge_weights,
     fetch_embeddings,
     fit_hdbscan,
-    hierarchy,
+    join_stories,
     list_reach,
     merge_copies,
+    name_themes,
     nearest_neighbours,
     neighbour_pairs,
     neighbours_to_search,
@@ -83,15 +84,15 @@ def search_all(client, address, metric, news, embeddings):
 
 
 def proven_tree(embeddings, neighbours, distances, is_exact, min_samples=MIN_SAMPLES):
-    """Return the tree that `find_tree` finds, and how many groups its proof looked at, in how many
-    rounds and seconds."""
+    """Return the tree that `find_tree` finds, how many groups its proof looked at, and its
+    seconds."""
     edges, core = neighbour_pairs(neighbours, distances), distances[:, min_samples]
     edges["weight"] = edge_weights(edges["length"], core[edges["start"]], core[edges["end"]])
     lists_tree, reach = spanning_tree(edges, len(core)), list_reach(distances, is_exact)
     started = time.perf_counter()
-    tree, looked_at, rounds = prove(lists_tree, reach, core, embeddings)
+    tree, looked_at = prove(lists_tree, reach, core, embeddings)
     seconds = time.perf_counter() - started
-    return tree, {"groups": looked_at, "rounds": rounds, "proof": seconds}
+    return tree, {"groups": int(looked_at), "proof": seconds}
 
 
 def cluster(tree):
@@ -132,22 +133,9 @@ def make_page(path, news, embeddings, neighbours, tree, clusterer, labels, order
     leaning = leaning_stories(labels, neighbours)
     stories["leaning"] = np.bincount(leaning[leaning >= 0], minlength=len(stories))
     add_stories(news, stories, labels, leaning, clusterer.probabilities_)
-    add_themes(news, stories, story_centres(embeddings, labels))
+    stories["theme"] = join_stories(story_centres(embeddings, labels))
+    name_themes(news, stories)
     map_figure, treemap = draw_map(news, stories, medoids, summary), draw_treemap(stories, summary)
     draw_tree(map_figure, tree, news, stories)
     write_page(path, map_figure, treemap, news, stories, "benchmark", summary)
     return stories
-
-
-def add_themes(news, stories, centres):
-    """Write the themes and their words into both tables, as section 9 does."""
-    stories["theme"] = np.arange(len(stories))
-    if len(stories) >= 8:
-        in_order = len(stories) < 1000
-        joins = hierarchy.linkage(centres, method="ward", optimal_ordering=in_order)
-        groups = hierarchy.fcluster(joins, round(len(stories) ** 0.5), criterion="maxclust")
-        along_the_tree = pd.unique(groups[hierarchy.leaves_list(joins)])
-        stories["theme"] = pd.Index(along_the_tree).get_indexer(groups)
-    news["theme"] = stories["theme"].reindex(news["cluster"], fill_value=-1).to_numpy()
-    words = pd.Series(story_words(news["text"], news["theme"].to_numpy()), dtype=object)
-    stories["theme_words"] = words.reindex(stories["theme"]).to_numpy()

@@ -35,7 +35,7 @@ from benchmark_ways import (
     umap_first,
 )
 from conftest import milvus_server
-from notebook import doubtful_groups, list_reach
+from notebook import links_in_doubt, list_reach
 from pymilvus import DataType, MilvusClient
 from scipy.spatial import cKDTree
 from sklearn.metrics import adjusted_rand_score
@@ -214,7 +214,7 @@ def compare_speed(rows, ways):
             try:
                 labels[way], neighbours[way], measured = go(way, file, make_titles(truth))
                 figures |= measured
-            except Exception as problem:
+            except Exception as problem:  # noqa: BLE001 (whatever it is, it is written down)
                 figures["failed"] = f"{type(problem).__name__}: {problem}"
             yield [done | quality(done["way"], labels, neighbours, truth) if "seconds" in done
                    else done for done in all_figures]
@@ -260,7 +260,7 @@ def measure_table(rows):
         tree, proof = proven_tree(points, neighbours, distances, is_exact=False)
     with stages.measure("stories"):
         _, labels, _ = cluster(tree)
-    in_doubt = len(doubtful_groups(tree, list_reach(distances, is_exact=True)))
+    in_doubt = links_in_doubt(tree, list_reach(distances, is_exact=True))[0].sum()
     peak = max(stages.megabytes.values())
     print(f"{rows:,} rows x {N_NEIGHBORS} neighbours to labels (MIN_SAMPLES={MIN_SAMPLES}): tree "
           f"{stages.seconds['tree']:.1f} s, stories {stages.seconds['stories']:.1f} s; peak "

@@ -31,4 +31,5 @@ def is_kept(statement):
 for number, cell in enumerate(CODE, 1):
     if not cell.source.startswith("%"):
         kept = [statement for statement in ast.parse(cell.source).body if is_kept(statement)]
-        exec(compile(ast.Module(kept, []), f"<code cell {number}>", "exec"), globals())
+        code = compile(ast.Module(kept, []), f"<code cell {number}>", "exec")
+        exec(code, globals())  # noqa: S102

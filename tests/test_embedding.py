@@ -45,7 +45,7 @@ class Hub(BaseHTTPRequestHandler):
 
     def answer(self, content, status=200, headers=None):
         self.send_response(status)
-        for header in ({"ETag": '"%s"' % re.sub(r"\W", "", self.path), "X-Repo-Commit": COMMIT,
+        for header in ({"ETag": '"' + re.sub(r"\W", "", self.path) + '"', "X-Repo-Commit": COMMIT,
                         "Content-Length": str(len(content))} | (headers or {})).items():
             self.send_header(*header)
         self.end_headers()

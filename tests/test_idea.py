@@ -1,4 +1,5 @@
 """Section 2 on its eleven points: what it shows, computed by hand or pair by pair."""
+import itertools
 import re
 from collections import defaultdict
 
@@ -152,17 +153,15 @@ def test_squares_change_the_clusters(power, by, clusters):
     parent = lived(6, born, split, power)
     children = lived(3, split, 2.5, power) + lived(3, split, 2, power)
     assert (parent > children) == ("ABCDEF" in clusters)
-    found, stabilities = toy_clusters(moved(by), power)
-    assert found == clusters.split()
-    assert stabilities["ABCDEF"] == pytest.approx(parent)
-    assert stabilities[["ABC", "DEF"]].sum() == pytest.approx(children)
+    assert toy_clusters(moved(by), power) == clusters.split()
 
 
-def test_the_two_lines_on_squares_say_so(sample_run):
+def test_the_lines_on_squares_say_so(sample_run):
     """For D, E and F nearer by 1: the clusters, the parent's stability, its children's together."""
-    printed = re.findall("^by .*: (.*); .* ([0-9.]+), .* ([0-9.]+)$", sample_run.said, re.MULTILINE)
-    assert [clusters.split(", ") for clusters, *_ in printed] == [
-        ["ABCDEF", "GHI"], ["ABC", "DEF", "GHI"]]
+    printed = re.findall("^by .*: (.*)$", sample_run.said, re.MULTILINE)
+    assert [line.split() for line in printed] == [["ABCDEF", "GHI"], ["ABC", "DEF", "GHI"]]
+    printed = re.findall(r"^power (\d): .* ([0-9.]+), .* ([0-9.]+)$", sample_run.said, re.MULTILINE)
+    assert [power for power, *_ in printed] == ["1", "2"]
     for power, (_, parent, children) in enumerate(printed, start=1):
         expected = lived(3, 3.5, 2.5, power) + lived(3, 3.5, 2, power)
         assert float(parent) == pytest.approx(lived(6, 12, 3.5, power), abs=6e-4)
@@ -267,6 +266,22 @@ def test_a_link_needs_a_look_where_a_list_of_either_group_ends_before_it(links):
         proving = [group for group in pair if all(reach[point] >= length for point in group)]
         assert re.findall(r"[A-Z]+", proof) == proving, (pair, length)
         assert ("look" in proof) == (not proving)
+
+
+def test_groups_that_no_edge_connects_have_a_spanning_tree_each():
+    """On a line, the minimum spanning tree of all pairs links each point to the next one."""
+    random = np.random.default_rng(3)
+    places = random.permutation(np.cumsum(random.uniform(1, 9, 12)))
+    groups = [range(5), range(5, 11), range(11, 12)]  # the last point is on its own
+    edges = [pair for group in groups for pair in itertools.combinations(group, 2)]
+    edges = pd.DataFrame(edges, columns=["start", "end"])
+    edges["weight"] = abs(places[edges["end"]] - places[edges["start"]])
+    in_order = [sorted(group, key=lambda point: places[point]) for group in groups]
+    gaps = sorted((places[after] - places[before], {before, after})
+                  for group in in_order for before, after in itertools.pairwise(group))
+    tree = spanning_tree(edges, len(places))
+    assert [{link.start, link.end} for link in tree.itertuples()] == [ends for _, ends in gaps]
+    assert np.allclose(tree["weight"], [gap for gap, _ in gaps])
 
 
 def test_joined_groups_are_the_components_of_the_links_before(seed=5):

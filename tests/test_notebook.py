@@ -2,6 +2,7 @@
 import ast
 import base64
 import collections
+import itertools
 import json
 import re
 import statistics
@@ -29,7 +30,7 @@ def test_each_cell_has_something_in_it():
 
 
 def test_a_shown_cell_follows_words_or_a_folded_cell():
-    for before, cell in zip(CELLS, CELLS[1:], strict=False):
+    for before, cell in itertools.pairwise(CELLS):
         if cell in SHOWN:
             assert before.cell_type == "markdown" or before not in SHOWN, cell.source
 

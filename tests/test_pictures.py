@@ -293,11 +293,11 @@ def test_the_pages_sentence_counts_noise_in_rows_and_leaning_in_headlines():
 # Names that fit
 
 def test_an_entity_is_as_wide_as_one_letter():
-    """Two names beside each other, 100 pixels apart: of 16 letters they fit, of 17 they do not."""
+    """Two names beside each other, 100 pixels apart: of 17 letters they fit, of 18 they do not."""
     places = np.array([[0, 0], [100, 0], [700, 600]])
-    fits = ["&amp;" * 16, "&amp;" * 16, "z"]
-    assert names_that_fit(places, fits) == [0, 1, 2]
-    assert names_that_fit(places, ["a" * 17] * 3) == [0, 2]
+    fits, area = ["&amp;" * 17, "&amp;" * 17, "z"], {"width": 700, "height": 600}
+    assert names_that_fit(places, fits, **area) == [0, 1, 2]
+    assert names_that_fit(places, ["a" * 18] * 3, **area) == [0, 2]
 
 
 def test_names_of_no_story_or_of_one_place_are_no_trouble():
@@ -397,7 +397,7 @@ def heat_map():
     tried = pd.DataFrame({
         "MIN_SAMPLES": [1, 1, 10, 10], "MIN_CLUSTER_SIZE": [2, 9, 2, 9],
         "stories": [9, 4, 7, 3], "noise": [0.1, 0.3, 0.2, 0.4], "largest": [0.05, 0.5, 0.06, 0.7]})
-    return draw_settings(tried.sample(frac=1, random_state=0), "In use: these")
+    return draw_settings(tried.sample(frac=1, random_state=0), 10, 2)
 
 
 def test_a_cell_of_the_heat_map_is_a_pair_of_settings_in_the_colour_of_its_noise(heat_map):
@@ -407,7 +407,13 @@ def test_a_cell_of_the_heat_map_is_a_pair_of_settings_in_the_colour_of_its_noise
     assert heat_map.layout.xaxis.title.text == "MIN_SAMPLES"
     assert heat_map.layout.yaxis.title.text == "MIN_CLUSTER_SIZE"
     assert heat_map.layout.xaxis.type == heat_map.layout.yaxis.type == "category"  # even steps
-    assert heat_map.layout.title.text == "In use: these"
+    assert heat_map.layout.title.text == "In use: MIN_SAMPLES=10, MIN_CLUSTER_SIZE=2"
+
+
+def test_only_the_settings_in_use_are_marked_in_the_heat_map(heat_map):
+    texts = np.array(heat_map.data[0].text)
+    marked = ["in use" in text and "<b>" in text for text in texts.ravel()]
+    assert marked == [False, True, False, False]
 
 
 def test_a_cell_of_the_heat_map_names_its_stories_noise_and_largest_story(heat_map):

@@ -155,10 +155,18 @@ def test_the_last_links_are_the_heaviest_of_the_tree_of_all_pairs(sample_run, kn
 
 def test_cut_lists_give_the_same_tree_after_looks(sample_run, known):
     printed = said(sample_run, "tree")
-    looks = re.search(r"Lists of 4: (\d+) groups looked at", printed)[1]
-    weights = re.search(r"weigh ([\d.]+), with lists of 16 ([\d.]+)", printed).groups()
+    looks, weight = re.search(
+        r"Lists of 4: (\d+) groups looked at; the tree weighs ([\d.]+)", printed).groups()
     exact = minimum_spanning_tree(complete_weights(known.vectors)).sum()
-    assert int(looks) > 9 and list(map(float, weights)) == pytest.approx([exact] * 2, abs=1e-4)
+    assert int(looks) > 9 and float(weight) == pytest.approx(exact, abs=1e-3)
+
+
+def test_the_tree_of_all_pairs_is_shown_to_weigh_as_much(sample_run, known):
+    pairs, *weights = re.search(r"all ([\d,]+) pairs weighs ([\d.]+), ours ([\d.]+)",
+                                said(sample_run, "tree")).groups()
+    exact = minimum_spanning_tree(complete_weights(known.vectors)).sum()
+    assert pairs == f"{501 * 500 // 2:,}"
+    assert list(map(float, weights)) == pytest.approx([exact] * 2, abs=1e-3)
 
 
 # Stories and noise

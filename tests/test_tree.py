@@ -3,12 +3,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from notebook import (
-    doubtful_groups,
     find_tree,
     fit_hdbscan,
     hdbscan,
     joined_groups,
     lightest_links,
+    links_in_doubt,
     list_reach,
     neighbour_pairs,
     order_table,
@@ -122,7 +122,7 @@ def test_the_lists_alone_are_not_enough_there(case):
     tree = spanning_tree(edges, len(vectors))
     exact = minimum_spanning_tree(complete_weights(vectors)).sum()
     assert len(tree) < len(vectors) - 1 or tree["weight"].sum() > exact * (1 + 1e-5)
-    assert doubtful_groups(tree, list_reach(distances, is_exact=True))
+    assert links_in_doubt(tree, list_reach(distances, is_exact=True))[0].any()
 
 
 @pytest.mark.parametrize("limit", [4, 5, 8, 40, 150, 440])
@@ -146,53 +146,66 @@ def test_other_core_distances_are_proven_too(min_samples):
 def test_a_link_is_proven_only_if_all_lists_of_one_side_reach_as_far():
     """Two pairs of points, 5 apart: 0-1 and 2-3; the table says how far each list reaches."""
     tree = pd.DataFrame({"start": [0, 2, 1], "end": [1, 3, 2], "weight": [1.0, 1.0, 5.0]})
-    for reach, in_doubt in [([5, 5, 1, 1], []), ([1, 1, 5, 5], []), ([5, 5, 5, 5], []),
-                            ([5, 4.9, 5, 4.9], [5]), ([9, 4.9, 4.9, 9], [5]),
-                            ([1, 1, 1, 1], [5])]:
-        assert list(doubtful_groups(tree, reach).values()) == in_doubt, reach
+    for reach, in_doubt in [([5, 5, 1, 1], False), ([1, 1, 5, 5], False), ([5, 5, 5, 5], False),
+                            ([5, 4.9, 5, 4.9], True), ([9, 4.9, 4.9, 9], True),
+                            ([1, 1, 1, 1], True)]:
+        assert links_in_doubt(tree, np.array(reach))[0].tolist() == [False, False, in_doubt], reach
 
 
-def test_a_group_that_was_looked_at_is_certain():
-    tree = pd.DataFrame({"start": [0, 2, 1], "end": [1, 3, 2], "weight": [1.0, 1.0, 5.0]})
-    group, = doubtful_groups(tree, [1, 1, 1, 1])
-    assert group in ({0, 1}, {2, 3}) and not doubtful_groups(tree, [1, 1, 1, 1], {group})
+def test_rows_of_the_smaller_group_whose_lists_end_too_early_have_to_look():
+    """Three points in a row, and two: 0-1-2 and 3-4, far apart."""
+    ends = {"start": [0, 1, 3, 2], "end": [1, 2, 4, 3], "weight": [1.0, 1.0, 1.0, 5.0]}
+    tree = pd.DataFrame(ends)
+    for reach, look_to in [([1, 1, 1, 4.9, 1], [0, 0, 0, 5, 5]), ([1, 1, 1, 5, 1], [0, 0, 0, 0, 5]),
+                           ([1, 1, 1, 5, 5], [0, 0, 0, 0, 0]), ([5, 5, 5, 1, 1], [0, 0, 0, 0, 0])]:
+        assert links_in_doubt(tree, np.array(reach))[1].tolist() == look_to, reach
+
+
+def test_a_row_looks_as_far_as_the_heaviest_link_in_doubt():
+    """0-1 is the smaller group at 3, and part of the smaller one at 5."""
+    tree = pd.DataFrame({"start": [0, 2, 2, 1, 5, 6, 7, 8, 3], "end": [1, 3, 4, 2, 6, 7, 8, 9, 5],
+                         "weight": [1.0, 1, 1, 3, 1, 1, 1, 1, 5]}).sort_values("weight")
+    in_doubt, look_to = links_in_doubt(tree, np.array([2, 4, *[1] * 8]))
+    assert in_doubt.tolist() == [False] * 7 + [True] * 2
+    assert look_to[:5].max() == 5 and look_to[5:].tolist() == [0] * 5
 
 
 def test_groups_that_nothing_joins_are_in_doubt_but_for_the_largest():
     tree = pd.DataFrame({"start": [0, 1, 3], "end": [1, 2, 4], "weight": [1.0, 1.0, 1.0]})
-    groups = doubtful_groups(tree, np.full(6, 1.0))
-    assert groups == {frozenset([3, 4]): np.inf, frozenset([5]): np.inf}
+    in_doubt, look_to = links_in_doubt(tree, np.full(6, 1.0))
+    assert in_doubt.tolist() == [False] * 3 + [True] * 2
+    assert look_to.tolist() == [0, 0, 0, np.inf, np.inf, np.inf]
 
 
-def test_a_look_finds_the_lightest_link_from_the_rows_whose_lists_end_too_early():
-    """For nested groups and for several blocks of rows, computed pair by pair."""
+def test_a_look_finds_the_lightest_link_to_each_other_part():
+    """From each row that looks, as far as it has to: computed pair by pair."""
     random = np.random.default_rng(8)
     vectors = normalize(random.normal(size=(300, 8))).astype(np.float32)
     core = np.sort(squareform(pdist(vectors.astype(float))))[:, 3]
-    weights = complete_weights(vectors)
-    reach = random.random(300)
-    groups = {frozenset(range(10)): 0.7, frozenset(range(60)): 0.9, frozenset(range(100, 103)): 2}
-    links = lightest_links(groups, reach, core, vectors)
-    found = links.sort_values("group").itertuples()
-    for (rows, weight), link in zip(groups.items(), found, strict=True):
-        early = [row for row in rows if reach[row] < weight]
-        outside = [row for row in range(300) if row not in rows]
-        assert link.weight == pytest.approx(weights[np.ix_(early, outside)].min(), rel=1e-6)
-        assert link.start in early and link.end in outside
+    weights, parts = complete_weights(vectors), random.integers(0, 5, 300)
+    look_to = np.where(random.random(300) < 0.1, random.uniform(0.5, 1, 300), 0)
+    look_to[7] = np.inf
+    links = pd.concat(lightest_links(look_to, parts, core, vectors))
+    expected = {}
+    for row in np.flatnonzero(look_to):
+        for part in set(range(5)) - {parts[row]}:
+            others = np.flatnonzero(parts == part)
+            nearest_one = others[weights[row, others].argmin()]
+            if weights[row, nearest_one] < look_to[row]:
+                expected[row, nearest_one] = weights[row, nearest_one]
+    found = links.set_index(["start", "end"])["weight"].to_dict()
+    assert 20 < len(found) == len(links) and found == pytest.approx(expected, rel=1e-6)
 
 
-def test_each_round_joins_every_far_group_to_another():
-    """So that hundreds of them are joined in few rounds."""
+def test_many_far_groups_are_joined_by_one_look_in_blocks():
+    """3,000 rows, so that one block does not hold their distances."""
     random = np.random.default_rng(10)
-    centres = normalize(random.normal(size=(120, 16)))
+    centres = normalize(random.normal(size=(150, 16)))
     vectors = normalize(np.vstack([group(centre, 20, 0.05, random) for centre in centres]))
-    neighbours, distances = nearest(np.float32(vectors), 6)
-    edges = neighbour_pairs(neighbours, distances)
-    lists_tree = spanning_tree(edges.assign(weight=edges["length"] + 0.001), len(vectors))
-    reach = list_reach(distances, is_exact=True)
-    assert sum(weight == np.inf for weight in doubtful_groups(lists_tree, reach).values()) >= 119
-    tree, looked_at, rounds = prove(lists_tree, reach, distances[:, 3], np.float32(vectors))
-    assert len(tree) == len(vectors) - 1 and rounds <= 9 and looked_at >= 119
+    vectors = np.float32(vectors)
+    tree, looked_at = find_tree(vectors, *nearest(vectors, 6), is_exact=True, min_samples=3)
+    assert looked_at >= 149
+    assert_minimum(tree, vectors)
 
 
 def test_an_approximate_index_joins_groups_and_proves_nothing():
@@ -201,8 +214,19 @@ def test_an_approximate_index_joins_groups_and_proves_nothing():
     exact, joined = (find_tree(vectors, neighbours, distances, is_exact, min_samples=3)[0]
                      for is_exact in (True, False))
     assert len(joined) == len(vectors) - 1 and joined["weight"].sum() >= exact["weight"].sum()
-    said = proof_sentence(joined, list_reach(distances, False), 19, 3, is_exact=False)
+    said = proof_sentence(joined, 19, is_exact=False)
     assert "prove nothing" in said and "19 groups" in said and "All links are proven" not in said
+
+
+def test_with_an_approximate_index_only_groups_that_nothing_joins_are_looked_at():
+    for case, groups in ("stories of 100", 1), ("far groups", 20):
+        vectors = make(case)
+        neighbours, distances = nearest(vectors, 16)
+        edges = neighbour_pairs(neighbours, distances).assign(weight=1.0)
+        unjoined = len(vectors) - len(spanning_tree(edges, len(vectors)))
+        looks = {is_exact: find_tree(vectors, neighbours, distances, is_exact, min_samples=3)[1]
+                 for is_exact in (True, False)}
+        assert looks[False] == unjoined - 1 == groups - 1 and looks[True] >= 8, case
 
 
 def test_what_is_said_of_the_proof_is_counted():
@@ -212,14 +236,14 @@ def test_what_is_said_of_the_proof_is_counted():
     core, ends = distances[:, 3], (edges["start"], edges["end"])
     heavier = np.maximum(core[ends[0]], core[ends[1]])
     edges["weight"] = np.maximum(edges["length"], heavier) + 1e-4 * edges["length"]
-    reach = list_reach(distances, is_exact=True)
-    tree, looked_at, rounds = prove(spanning_tree(edges, len(core)), reach, core, vectors)
+    lists_tree, reach = spanning_tree(edges, len(core)), list_reach(distances, is_exact=True)
     in_doubt = sum(max(smaller["reach"], larger["reach"]) < weight
-                   for weight, smaller, larger in joined_groups(tree, reach))
-    said = proof_sentence(tree, reach, looked_at, rounds, is_exact=True)
-    assert in_doubt > 0 and looked_at >= in_doubt / 2
-    assert f"{len(tree)} links, {len(tree) - in_doubt} of them proven by the lists" in said
-    assert f"{looked_at} groups looked at in {rounds} rounds. All links are proven." in said
+                   for weight, smaller, larger in joined_groups(lists_tree, reach))
+    tree, looked_at = prove(lists_tree, reach, core, vectors)
+    said = proof_sentence(tree, looked_at, is_exact=True)
+    assert looked_at == in_doubt > 0
+    assert f"{len(tree)} links: {len(tree) - in_doubt} proven by the lists" in said
+    assert f"{in_doubt} by a look" in said and said.endswith("All links are proven.")
 
 
 @pytest.mark.parametrize("seed", [0, 2, 5])

@@ -92,7 +92,7 @@ def proven_tree(embeddings, neighbours, distances, is_exact, min_samples=MIN_SAM
     started = time.perf_counter()
     tree, looked_at = prove(lists_tree, reach, core, embeddings)
     seconds = time.perf_counter() - started
-    return tree, {"groups": int(looked_at), "proof": seconds}
+    return tree, {"groups": looked_at, "proof": seconds}
 
 
 def cluster(tree):

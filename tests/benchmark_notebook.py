@@ -1,141 +1,110 @@
-"""The notebook's way from titles and vectors to stories and a page, by its own functions.
+"""The notebook's way from vectors to stories, by its own functions and its own cells.
 
-Settings such as N_NEIGHBORS come from the environment, as in the notebook. `news` is its table of
-headlines, `embeddings` are n x d unit vectors (float32), `labels` n story numbers, -1 for noise.
+N_NEIGHBORS, MIN_SAMPLES, MIN_CLUSTER_SIZE and MAX_CLUSTER_SIZE come from the environment, as in the
+notebook. `embeddings` are n x d unit vectors (float32), `labels` n story numbers, -1 for noise.
 """
 import io
-import time
+import os
 import warnings
 from contextlib import redirect_stdout
+from unittest import mock
 
 import numpy as np
-import pandas as pd
+from conftest import execute
 from notebook import (
-    DataType,
-    add_stories,
-    as_rows,
-    batch_size,
-    batches,
-    choose_metric,
+    CODE,
+    NUMBERS,
+    SETTINGS,
+    Neighbours,
+    choose,
     clean_texts,
-    closest_story,
-    connect,
-    draw_map,
-    draw_tree,
-    draw_treemap,
-    edge_weights,
-    fetch_embeddings,
+    find_leaning,
+    find_tree,
     fit_hdbscan,
-    join_stories,
-    list_reach,
     merge_copies,
-    name_themes,
-    nearest_neighbours,
-    neighbour_pairs,
     neighbours_to_search,
     number_by_size,
-    open_collection,
-    prove,
-    setting,
-    shorten,
-    spanning_tree,
-    stored_ids,
-    story_centres,
-    story_words,
-    summarise,
-    tidy_collection,
-    umap,
-    write_page,
+    numbers_to_try,
+    put_itself_first,
+    read_story_column,
+    try_numbers,
+    whole_number,
 )
+from sklearn.neighbors import NearestNeighbors
 
-N_NEIGHBORS, MIN_SAMPLES = setting("N_NEIGHBORS", 16), setting("MIN_SAMPLES", 3)
-MIN_CLUSTER_SIZE, MAX_CLUSTER_SIZE = setting("MIN_CLUSTER_SIZE", 3), setting("MAX_CLUSTER_SIZE", 0)
-COLLECTION = "benchmark"
+N_NEIGHBORS, MIN_SAMPLES, MIN_CLUSTER_SIZE, MAX_CLUSTER_SIZE = (
+    whole_number(name, os.environ.get(name) or SETTINGS[name][0], *NUMBERS[name])
+    for name in ("N_NEIGHBORS", "MIN_SAMPLES", "MIN_CLUSTER_SIZE", "MAX_CLUSTER_SIZE"))
+STAGE_OF = {  # what a cell makes, a variable or a column of `news`: the stage that it belongs to
+    "schema": "store", "new": "store", "embeddings": "store", "neighbours": "neighbours",
+    "candidates": "choice", "tree": "tree", "clusterer": "stories", "x": "map"}
 warnings.filterwarnings("ignore", message="precomputed_knn")
 
 
 def make_news(table):
-    """Return the notebook's table of headlines: copies merged, in an order of its own (`row`)."""
-    return merge_copies(clean_texts(table))[0]
+    """Return the notebook's table of headlines, copies merged, and the story of each, "" for none.
+
+    The order is the notebook's own; the column `row` says where in the table a headline stands."""
+    news, _ = merge_copies(clean_texts(table))
+    truth = read_story_column(table)
+    return news, np.full(len(news), "") if truth is None else truth[news["row"]]
 
 
-def store(address, news, vectors, index_type="FLAT", metric=""):
-    """Store headlines and their vectors in a new collection; return client, metric, embeddings."""
-    client, metric = connect(address), choose_metric(metric, address, len(news))
-    schema = client.create_schema()
-    schema.add_field("id", DataType.INT64, is_primary=True)
-    schema.add_field("text", DataType.VARCHAR, max_length=65_535)
-    schema.add_field("cluster", DataType.INT64)
-    schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=vectors.shape[1])
-    open_collection(client, COLLECTION, schema, index_type, metric)
-    new = news[~news["id"].isin(stored_ids(client, COLLECTION))].assign(cluster=-1)
-    for part in batches(len(new), 256):
-        client.upsert(COLLECTION, as_rows(new[part], vectors[part]))
-    tidy_collection(client, COLLECTION, gone=np.array([], dtype=int))
-    return client, metric, fetch_embeddings(client, COLLECTION, news["id"])
+def exact_neighbours(vectors, columns=None):
+    """Return the nearest neighbours among these vectors, found in double precision.
+
+    columns: how many; None: as many as the notebook searches."""
+    columns = columns or neighbours_to_search(N_NEIGHBORS, MIN_SAMPLES, len(vectors))
+    near = NearestNeighbors(n_neighbors=columns, algorithm="brute").fit(vectors.astype(float))
+    distances, rows = near.kneighbors(vectors.astype(float))
+    return Neighbours(*put_itself_first(rows, distances), True)
 
 
-def search_all(client, address, metric, news, embeddings):
-    """Return the neighbours of all headlines and their distances."""
-    limit = neighbours_to_search(N_NEIGHBORS, MIN_SAMPLES, len(news))
-    batch = batch_size(address, metric, embeddings)
+def try_all(neighbours):
+    """Return the table of candidates, and the row of the one that the data chooses."""
+    numbers = numbers_to_try(MIN_SAMPLES, neighbours)
     with redirect_stdout(io.StringIO()):  # its bar
-        return nearest_neighbours(client, COLLECTION, news["id"], embeddings, limit, batch)
+        candidates = try_numbers(neighbours, numbers, MIN_CLUSTER_SIZE, MAX_CLUSTER_SIZE)
+    return candidates, choose(candidates)
 
 
-def proven_tree(embeddings, neighbours, distances, is_exact, min_samples=MIN_SAMPLES):
-    """Return the tree that `find_tree` finds, how many groups its proof looked at, and its
-    seconds."""
-    edges, core = neighbour_pairs(neighbours, distances), distances[:, min_samples]
-    edges["weight"] = edge_weights(edges["length"], core[edges["start"]], core[edges["end"]])
-    lists_tree, reach = spanning_tree(edges, len(core)), list_reach(distances, is_exact)
-    started = time.perf_counter()
-    tree, looked_at = prove(lists_tree, reach, core, embeddings)
-    seconds = time.perf_counter() - started
-    return tree, {"groups": looked_at, "proof": seconds}
+def cluster(tree, limit=MAX_CLUSTER_SIZE):
+    """Return the labels that a spanning tree gives; limit: of a story's headlines, or none."""
+    fitted = fit_hdbscan(tree, len(tree) + 1, MIN_CLUSTER_SIZE, int(limit or 0))
+    return number_by_size(fitted.labels_)[0]
 
 
-def cluster(tree):
-    """Return the fitted HDBSCAN, the labels, and the stories' old numbers, of a spanning tree."""
-    count = len(tree) + 1
-    largest = MAX_CLUSTER_SIZE or max(50, count // 4)
-    clusterer = fit_hdbscan(tree, count, MIN_CLUSTER_SIZE, largest)
-    return clusterer, *number_by_size(clusterer.labels_)
+def find_stories(embeddings, neighbours, candidate):
+    """Return the labels of a candidate, from a tree with every link proven."""
+    tree, _ = find_tree(embeddings, neighbours, int(candidate["MIN_SAMPLES"]))
+    return cluster(tree, candidate["limit"])
 
 
-def leaning_stories(labels, neighbours):
-    """Return for each headline of the noise the story that it leans to; -1 where none."""
-    return np.where(labels >= 0, -1, closest_story(labels[neighbours[:, 1:6]]))
+def with_leaning(labels, neighbours):
+    """Return labels in which the noise that leans to a story is in it."""
+    return np.maximum(labels, find_leaning(labels, neighbours))
 
 
-def lay_out(embeddings, neighbours, distances):
-    """Return n x 2 places on the map."""
-    near = min(15, neighbours.shape[1], len(embeddings) - 1)
-    knn = neighbours[:, :near], distances[:, :near], None
-    return umap.UMAP(n_neighbors=near, precomputed_knn=knn, min_dist=0.5, random_state=42,
-                     n_jobs=1).fit_transform(embeddings)
+def run_cells(vectors, settings, stages):
+    """Execute the notebook's cells here, up to the map, and measure them by stages.
 
+    vectors: {text: vector}, in place of a model's. Return the variables; close their `client`."""
+    anything = next(iter(vectors.values()))  # for the texts that the notebook makes up
 
-def make_page(path, news, embeddings, neighbours, tree, clusterer, labels, order):
-    """Name the stories, find words and themes, draw all figures, write the page; return stories.
+    def load_vectors(named, texts):
+        return named, lambda texts: np.stack([vectors.get(text, anything) for text in texts])
 
-    `news` has the columns x and y; what sections 8 to 11 of the notebook add is added."""
-    in_story, summary = labels >= 0, summarise(labels, news["rows"])
-    means = pd.DataFrame(embeddings).groupby(labels).transform("mean")
-    from_mean = pd.Series(np.linalg.norm(embeddings - means, axis=1))[in_story]
-    medoids = from_mean.groupby(labels[in_story]).idxmin().to_numpy()
-    stories = pd.DataFrame({
-        "name": [shorten(title) for title in news["title"].iloc[medoids]],
-        "headlines": np.bincount(labels[in_story]),
-        "rows": np.bincount(labels[in_story], news["rows"][in_story]).astype(int),
-        "persistence": clusterer.cluster_persistence_[order].round(2),
-        "words": story_words(news["text"], labels)})
-    leaning = leaning_stories(labels, neighbours)
-    stories["leaning"] = np.bincount(leaning[leaning >= 0], minlength=len(stories))
-    add_stories(news, stories, labels, leaning, clusterer.probabilities_)
-    stories["theme"] = join_stories(story_centres(embeddings, labels))
-    name_themes(news, stories)
-    map_figure, treemap = draw_map(news, stories, medoids, summary), draw_treemap(stories, summary)
-    draw_tree(map_figure, tree, news, stories)
-    write_page(path, map_figure, treemap, news, stories, "benchmark", summary)
-    return stories
+    names, known = {}, set()
+    with mock.patch.dict(os.environ, settings | {"EMBEDDING_MODEL": "vectors"}):
+        for source in [cell.source for cell in CODE if not cell.source.startswith("%")]:
+            with stages.measure("this cell"):
+                execute(source, names)
+            if "load_embedding" in names:
+                names["load_embedding"] = load_vectors
+            there = {*names, *getattr(names.get("news"), "columns", [])}
+            stage = next((STAGE_OF[name] for name in STAGE_OF if name in there - known), "other")
+            stages.add("this cell", to=stage)
+            if stage == "map":
+                return names
+            known = there
+    raise LookupError("No cell of the notebook gives `news` the column x.")

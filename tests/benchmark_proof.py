@@ -1,15 +1,17 @@
-"""Is the proven tree that of all pairs, and what does the proof take: `benchmark.py --proof`."""
+"""Is the proven tree that of all pairs, and what does it take: `benchmark.py --proof`."""
+import time
+
 import numpy as np
 import pandas as pd
 from benchmark_chart import print_table
-from benchmark_notebook import MIN_SAMPLES, cluster, proven_tree
-from notebook import edge_weights, put_itself_first
+from benchmark_notebook import MIN_SAMPLES, cluster, exact_neighbours
+from notebook import Neighbours, find_tree, pair_weights
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import pdist
 from sklearn.metrics import adjusted_rand_score
-from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
+SAMPLES = MIN_SAMPLES or 3
 LIMITS = 16, 50  # neighbours; of more rows than can be compared with all pairs, only the first
 ALL_PAIRS = 25_000  # rows at most: their distances take 2.5 GB
 
@@ -40,7 +42,7 @@ def tree_of_all_pairs(vectors, core):
     weights, begin = pdist(vectors), 0
     for row in range(len(core) - 1):
         part = slice(begin, begin := begin + len(core) - 1 - row)
-        weights[part] = edge_weights(weights[part], core[row], core[row + 1:])
+        weights[part] = pair_weights(weights[part], core[row], core[row + 1:])
     first_rows, links = list(range(len(core))), []
     for one, other, weight, _ in linkage(weights, "single"):
         links.append((first_rows[int(one)], first_rows[int(other)], weight))
@@ -55,24 +57,24 @@ def examine(vectors):
     joined by the true nearest link.
     """
     precise, few, found = vectors.astype(float), len(vectors) <= ALL_PAIRS, []
-    near = NearestNeighbors(n_neighbors=max(LIMITS), algorithm="brute").fit(precise)
-    distances, neighbours = near.kneighbors(precise)
-    neighbours, distances = put_itself_first(neighbours, distances)
-    exact = tree_of_all_pairs(precise, distances[:, MIN_SAMPLES]) if few else None
+    lists = exact_neighbours(vectors, max(LIMITS))
+    exact = tree_of_all_pairs(precise, lists.distances[:, SAMPLES]) if few else None
     for limit in LIMITS if few else LIMITS[:1]:
-        lists = vectors, neighbours[:, :limit], distances[:, :limit]
-        after, proof = proven_tree(*lists, is_exact=True)
+        cut = lists.rows[:, :limit], lists.distances[:, :limit]
+        started = time.perf_counter()
+        after, groups = find_tree(vectors, Neighbours(*cut, True), SAMPLES)
+        seconds = time.perf_counter() - started
         figures = {"rows": len(vectors), "neighbours": limit}
         if few:
-            before, _ = proven_tree(*lists, is_exact=False)
+            before, _ = find_tree(vectors, Neighbours(*cut, False), SAMPLES)
             figures |= against(exact, before, "before") | against(exact, after, "after")
-        found.append(figures | proof)
+        found.append(figures | {"groups looked at": groups, "seconds": seconds})
     return found
 
 
 def against(exact, tree, when):
     """Return how far a tree's clusters agree with the exact tree's, and its excess weight."""
-    agreement = adjusted_rand_score(cluster(exact)[1], cluster(tree)[1])
+    agreement = adjusted_rand_score(cluster(exact), cluster(tree))
     excess = tree["weight"].sum() - exact["weight"].sum()
     return {f"agreement {when}": agreement, f"excess weight {when}": round(excess, 4) + 0.0}
 
@@ -81,7 +83,6 @@ def compare_proof(name, cases):
     """Print the table of a case: a row for each number of neighbours, with the range of each figure
     where there are several arrays of vectors."""
     figures = pd.DataFrame([figures for vectors in cases for figures in examine(vectors)])
-    figures = figures.rename(columns={"groups": "groups looked at", "proof": "seconds"})
     formats = {"agreement": ".4f", "excess": ".4f", "seconds": ".1f"}
     rows = []
     for _, group in figures.groupby("neighbours"):

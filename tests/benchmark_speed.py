@@ -17,17 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import umap
-from benchmark_notebook import (
-    MIN_SAMPLES,
-    N_NEIGHBORS,
-    cluster,
-    lay_out,
-    make_news,
-    make_page,
-    proven_tree,
-    search_all,
-    store,
-)
+from benchmark_notebook import MIN_SAMPLES, N_NEIGHBORS, cluster, run_cells
 from benchmark_ways import (
     cluster_published_matrix,
     hdbscan_on_vectors,
@@ -35,7 +25,7 @@ from benchmark_ways import (
     umap_first,
 )
 from conftest import milvus_server
-from notebook import links_in_doubt, list_reach
+from notebook import Neighbours, find_tree, links_in_doubt, list_reach
 from pymilvus import DataType, MilvusClient
 from scipy.spatial import cKDTree
 from sklearn.metrics import adjusted_rand_score
@@ -43,24 +33,28 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 NOTEBOOK_WAYS = {  # with what is set besides the address
-    "lite": {}, "lite-l2": {"metric": "L2"}, "lite-hnsw": {"index_type": "HNSW"},
-    "server": {}, "server-hnsw": {"index_type": "HNSW"}}
+    "lite": {}, "lite-l2": {"METRIC_TYPE": "L2"}, "lite-hnsw": {"INDEX_TYPE": "HNSW"},
+    "server": {}, "server-hnsw": {"INDEX_TYPE": "HNSW"}}
 OTHER_WAYS = "published", "no-database", "umap-first"
 
 
-def make_vectors(rows):
-    """Return unit vectors of 1,024 numbers and the cluster of each (-1: none).
-
-    Clusters have 3 to 20 rows and lie in 20 topics; a fifth of the rows is in no cluster.
-    """
-    random = np.random.default_rng(rows)
+def make_truth(rows, random=None):
+    """Return the cluster of each row: 3 to 20 rows have the same, a fifth of them none (-1)."""
+    random = random or np.random.default_rng(rows)
     sizes = random.integers(3, 21, size=rows)
     sizes = sizes[:np.searchsorted(np.cumsum(sizes), rows * 0.8)]
     truth = np.repeat(np.arange(len(sizes)), sizes)
-    truth = np.concatenate([truth, np.full(rows - len(truth), -1)])
-    directions = normalize(random.normal(size=(len(sizes) + (truth < 0).sum(), 1024)))
+    return np.concatenate([truth, np.full(rows - len(truth), -1)])
+
+
+def make_vectors(rows):
+    """Return unit vectors of 1,024 numbers, and the cluster of each; these lie in 20 topics."""
+    random = np.random.default_rng(rows)
+    truth = make_truth(rows, random)
+    clusters = truth.max() + 1
+    directions = normalize(random.normal(size=(clusters + (truth < 0).sum(), 1024)))
     topics = normalize(random.normal(size=(20, 1024)))[random.integers(0, 20, len(directions))]
-    own = np.where(truth >= 0, truth, len(sizes) + np.cumsum(truth < 0) - 1)
+    own = np.where(truth >= 0, truth, clusters + np.cumsum(truth < 0) - 1)
     scatter = normalize(random.normal(size=(rows, 1024)))
     vectors = 0.25 * topics[own] + 0.7 * directions[own] + 0.6 * scatter
     return normalize(vectors).astype(np.float32), truth
@@ -93,6 +87,11 @@ class Stages:
         self.seconds[stage] = time.perf_counter() - started
         self.megabytes[stage] = memory("VmHWM") - self.before
 
+    def add(self, stage, to):
+        """Make what was measured as one stage a part of another."""
+        self.seconds[to] = self.seconds.get(to, 0) + self.seconds.pop(stage)
+        self.megabytes[to] = max(self.megabytes.get(to, 0), self.megabytes.pop(stage))
+
 
 def compile_umap(rows):
     """Have UMAP compiled, for a slice of a neighbour table and for so many vectors (from 4,096 on,
@@ -105,30 +104,20 @@ def compile_umap(rows):
     umap.UMAP(force_approximation_algorithm=rows >= 4096, **options).fit(points)
 
 
-def notebook_way(vectors, titles, address, index_type="FLAT", metric=""):
-    """Go the notebook's way with vectors in place of embeddings, and write its page here.
+def notebook_way(vectors, titles, **settings):
+    """Execute the notebook's cells up to its map, with vectors in place of embeddings.
 
-    Return labels, neighbours (in the notebook's own order), stages, and what the proof took.
-    """
-    news = make_news(pd.DataFrame({"title": titles}))
-    row = news["row"].to_numpy()
-    vectors, stages = vectors[row], Stages()
-    with stages.measure("store"):
-        client, metric, embeddings = store(address, news, vectors, index_type, metric)
-    with stages.measure("neighbours"):
-        neighbours, distances = search_all(client, address, metric, news, embeddings)
-    with stages.measure("tree"):
-        tree, proof = proven_tree(embeddings, neighbours, distances, index_type == "FLAT")
-    with stages.measure("stories"):
-        clusterer, own_labels, order = cluster(tree)
-    with stages.measure("map"):
-        news[["x", "y"]] = lay_out(embeddings, neighbours, distances)
-    with stages.measure("page"):
-        make_page("page.html", news, embeddings, neighbours, tree, clusterer, own_labels, order)
-    client.close()
-    labels = np.empty(len(row), dtype=int)
-    labels[row] = own_labels
-    return labels, neighbours, stages, proof
+    Return labels, neighbours (in the notebook's own order), stages, and what was chosen and
+    proven."""
+    pd.DataFrame({"title": titles}).to_csv("titles.csv", index=False)
+    stages = Stages()
+    found = run_cells(dict(zip(titles, vectors, strict=True)),
+                      settings | {"NEWS_CSV": "titles.csv"}, stages)
+    found["client"].close()
+    labels = np.empty(len(titles), dtype=int)
+    labels[found["news"]["row"]] = found["labels"]
+    figures = {"groups": found["looked_at"], "min_samples": found["min_samples"]}
+    return labels, found["neighbours"].rows, stages, figures
 
 
 def published_way(vectors, stages):
@@ -177,7 +166,7 @@ def work(way, file, titles, address):
         compile_umap(len(vectors))
         if way in NOTEBOOK_WAYS:
             labels, neighbours, stages, proof = notebook_way(
-                vectors, titles, address, **NOTEBOOK_WAYS[way])
+                vectors, titles, MILVUS_ADDRESS=address, **NOTEBOOK_WAYS[way])
         else:
             labels, stages = other_way(way, vectors)
     return labels, neighbours, {"seconds": stages.seconds, "MB": stages.megabytes} | proof
@@ -253,17 +242,18 @@ def measure_table(rows):
 
     As with an approximate index, the lists are believed: groups that nothing connects are joined.
     """
-    points = make_points(rows)
+    points, samples = make_points(rows), MIN_SAMPLES or 3
     distances, neighbours = cKDTree(points).query(points, N_NEIGHBORS, workers=-1)
     stages = Stages()
     with stages.measure("tree"):
-        tree, proof = proven_tree(points, neighbours, distances, is_exact=False)
+        tree, joined = find_tree(points, Neighbours(neighbours, distances, False), samples)
     with stages.measure("stories"):
-        _, labels, _ = cluster(tree)
-    in_doubt = links_in_doubt(tree, list_reach(distances, is_exact=True))[0].sum()
+        labels = cluster(tree)
+    reach = list_reach(Neighbours(neighbours, distances, True))
+    in_doubt = links_in_doubt(tree, reach)[0].sum()
     peak = max(stages.megabytes.values())
-    print(f"{rows:,} rows x {N_NEIGHBORS} neighbours to labels (MIN_SAMPLES={MIN_SAMPLES}): tree "
+    print(f"{rows:,} rows x {N_NEIGHBORS} neighbours to labels (MIN_SAMPLES={samples}): tree "
           f"{stages.seconds['tree']:.1f} s, stories {stages.seconds['stories']:.1f} s; peak "
           f"{(stages.before + peak) / 1024:.1f} GB, of which {peak / 1024:.1f} GB beyond imports "
-          f"and table; {proof['groups']:,} groups joined, {in_doubt:,} a proof would look at; "
+          f"and table; {joined:,} groups joined, {in_doubt:,} a proof would look at; "
           f"{labels.max() + 1:,} clusters, {np.mean(labels < 0):.0%} noise")

@@ -1,174 +1,236 @@
 """Which way finds the stories that people have told apart: `benchmark.py --labelled CSV`."""
-import time
-from tempfile import TemporaryDirectory
+import io
+from contextlib import redirect_stdout
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from benchmark_chart import print_table
 from benchmark_notebook import (
-    MIN_SAMPLES,
-    cluster,
-    leaning_stories,
+    exact_neighbours,
+    find_stories,
     make_news,
-    proven_tree,
-    search_all,
-    store,
+    try_all,
+    with_leaning,
 )
 from benchmark_ways import (
     average_linkage,
     evoc_clusters,
     hdbscan_on_vectors,
     leiden,
+    plscan,
     published,
     umap_first,
 )
-from notebook import batches, load_embedding, read_table
+from notebook import (
+    b_cubed,
+    batches,
+    choose,
+    find_themes,
+    load_embedding,
+    read_table,
+    story_centres,
+)
 from sklearn.metrics import adjusted_rand_score, homogeneity_score
 
 ORDERS = 5  # of the rows, for the ways whose clusters depend on it
 HEIGHTS = 0.7, 0.85, 1.0, 1.15, 1.3  # of the cuts of average linkage, between unit vectors
-OTHER_WAYS = {
-    "HDBSCAN on the vectors": hdbscan_on_vectors,
+OTHER_WAYS = {  # name: from vectors to labels
+    "two lines": hdbscan_on_vectors,
     "published tutorial": published,
-    "UMAP first, `min_cluster_size` 3": lambda vectors: umap_first(vectors, 3),
-    "UMAP first, `min_cluster_size` 5": lambda vectors: umap_first(vectors, 5),
-    "UMAP first, `min_cluster_size` 10": lambda vectors: umap_first(vectors, 10),
-    "Leiden, resolution 1": lambda vectors: leiden(vectors, 1),
-    "Leiden, resolution 20": lambda vectors: leiden(vectors, 20),
+    **{f"UMAP first, {size}": partial(umap_first, min_cluster_size=size) for size in (3, 5, 10)},
+    **{f"Leiden, {resolution}": partial(leiden, resolution=resolution) for resolution in (1, 20)},
     "EVoC": evoc_clusters,
+    **{f"PLSCAN, {samples}, {measure}": partial(plscan, min_samples=samples, measure=measure)
+       for samples in (3, 5) for measure in ("size", "size-density")},
 }
+FORMATS = {"stories": ".0f", "noise": ".0%", "noise, joined": ".0%"}  # or .3f
 
 
-def read_headlines(csv, model, file=None):
-    """Return a CSV's headlines, copies merged, their vectors, and the story that each tells ("").
+def read_headlines(csv, cut=None, among=0):
+    """Return a CSV's headlines, copies merged; the story of each, ""; and whether it was cut.
 
-    The vectors are those of a model, or those in a .npy file, which has a row for each of the CSV.
-    """
-    table = read_table(csv)
-    news = make_news(table)
-    if file:
-        given = np.load(file)
-        if len(given) != len(table):
-            raise ValueError(f"{file} has {len(given)} rows, and {csv} {len(table)}.")
-        vectors = given[news["row"]]
-    else:
-        _, embed = load_embedding(model, news["text"])
-        vectors = np.vstack([embed(news["text"][part]) for part in batches(len(news), 256)])
-    truth = table["story"] if "story" in table else pd.Series("", table.index)
-    return news, vectors, truth[news["row"]].to_numpy()
+    cut, among: as in `cut_stories`; what is left out there is left out here."""
+    news, truth = make_news(read_table(csv))
+    kept, is_cut = np.arange(len(news)), np.zeros(len(news), dtype=bool)
+    if cut:
+        kept, is_cut = cut_stories(truth, *cut, among)
+    return news.iloc[kept].reset_index(drop=True), truth[kept], is_cut
 
 
-def compare_stories(csv, model, file=None):
-    """Print how well each way finds the stories, and what other values of MIN_SAMPLES give."""
-    news, vectors, truth = read_headlines(csv, model, file)
-    with TemporaryDirectory() as folder:
-        address = f"{folder}/milvus.db"
-        client, metric, embeddings = store(address, news, vectors)
-        started = time.perf_counter()
-        near = search_all(client, address, metric, news, embeddings)
-        seconds = time.perf_counter() - started
-        client.close()
-    print(f"{len(vectors)} headlines, {sum(truth != '')} of them tell {len(set(truth) - {''})} "
-          f"stories; vectors of {vectors.shape[1]} numbers")
-    rows = our_rows(embeddings, *near, truth, seconds) + other_rows(embeddings, truth)
-    print()
-    print_table(rows)
-    print()
-    print_table(settings_rows(embeddings, *near, truth))
+def cut_stories(truth, low, high, among=0):
+    """Return the rows that are left where each story keeps `low` to `high` of its headlines, and
+    for each of them whether it is of a story that was cut. All at random, seed 0.
+
+    among: so many headlines of other stories are added. Then the first half of the stories, by
+    name, is cut, and the others are of the second half."""
+    random, stories = np.random.default_rng(0), sorted(set(truth) - {""})
+    few = stories[:len(stories) // 2] if among else stories
+    parts = [random.permutation(np.flatnonzero(truth == story))[:random.integers(low, high + 1)]
+             for story in few]
+    others = np.flatnonzero((truth != "") & ~np.isin(truth, few))
+    rows = np.sort(np.concatenate([*parts, random.permutation(others)[:among]]))
+    return rows, np.isin(truth[rows], few)
 
 
-def our_rows(embeddings, neighbours, distances, truth, seconds):
-    """Return the table's rows of this notebook, without and with the noise that leans to a story.
+def embed(news, embedding):
+    """Return the vectors of these headlines: of lsa, of a model in a folder, or from a .npy file.
 
-    One order of the rows is enough: the notebook sorts them, and its tests see that it finds the
-    same in any. `seconds`: what the search took.
-    """
-    started = time.perf_counter()
-    tree, proof = proven_tree(embeddings, neighbours, distances, is_exact=True)
-    _, labels, _ = cluster(tree)
-    seconds += time.perf_counter() - started
-    joined = np.maximum(labels, leaning_stories(labels, neighbours))
-    print(f"the proof looked at {proof['groups']} groups, {proof['proof']:.1f} s")
-    return [table_row("this notebook", [scores(labels, truth, seconds)]),
-            table_row("this notebook, leaning noise joined", [scores(joined, truth, seconds)])]
+    Such a file has a row for each of the CSV. lsa learns from these headlines alone."""
+    if Path(embedding).suffix == ".npy":
+        return np.load(embedding)[news["row"]]
+    with redirect_stdout(io.StringIO()):  # what it says about lsa
+        _, embed_texts = load_embedding(embedding, news["text"])
+    return np.vstack([embed_texts(news["text"][part]) for part in batches(len(news), 256)])
 
 
-def other_rows(vectors, truth):
-    """Return the table's rows of the other ways; what they compile is compiled beforehand."""
-    orders = [np.random.default_rng(seed).permutation(len(truth)) for seed in range(ORDERS)]
-    rows = []
-    for name, way in OTHER_WAYS.items():
-        try:
-            way(vectors[:300])
-        except ImportError:
-            continue
-        found = []
-        for order in orders:
-            started = time.perf_counter()
-            labels = way(vectors[order])
-            found.append(scores(labels, truth[order], time.perf_counter() - started))
-        rows.append(table_row(name, found))
-    started = time.perf_counter()
-    cuts = average_linkage(vectors, HEIGHTS)
-    best = max(range(len(cuts)), key=lambda cut: b_cubed(cuts[cut], truth)[2])
-    name = f"average linkage, best of five cuts ({HEIGHTS[best]})"
-    return rows + [table_row(name, [scores(cuts[best], truth, time.perf_counter() - started)])]
+def compare_stories(csv, embeddings, cut=None, among=0, orders=ORDERS):
+    """Print for each embedding how well each way finds the stories, and what each candidate gives;
+    then a table of all, with the F of each way, the noise that leans joined."""
+    summary = {}
+    for embedding in embeddings:
+        news, truth, is_cut = read_headlines(csv, cut, among)
+        vectors, case = embed(news, embedding), f"{csv.stem}, {Path(embedding).stem}"
+        case += ", {} to {} of a story".format(*cut) if cut else ""
+        case += f", among {among:,}" if among else ""
+        print(f"{case}: {len(news)} headlines, {sum(truth != '')} of them tell "
+              f"{len(set(truth) - {''})} stories; vectors of {vectors.shape[1]} numbers\n")
+        marks = partial(scores, truth=truth, few=np.where(is_cut, truth, "") if among else None)
+        ways, candidates, line = compare_ways(vectors, marks, orders)
+        print_table([table_row(way, found) for way, found in ways.items()])
+        print()
+        print_table([candidate_row(*row) for row in candidates.iterrows()])
+        print()
+        for way, found in ways.items():
+            columns = pd.DataFrame(found).filter(regex="joined").filter(regex="^F")
+            line[way] = ", ".join(columns.mean().map("{:.3f}".format))
+        summary[case] = line
+    print_table([{"": name} | {case: line.get(name, "") for case, line in summary.items()}
+                 for name in line])
 
 
-def settings_rows(embeddings, neighbours, distances, truth):
-    """Return rows of a table: what other values of MIN_SAMPLES give."""
-    rows = []
-    for samples in range(1, min(6, distances.shape[1])):
-        tree, _ = proven_tree(embeddings, neighbours, distances, True, samples)
-        _, labels, _ = cluster(tree)
-        joined = np.maximum(labels, leaning_stories(labels, neighbours))
-        largest = np.bincount(labels + 1, minlength=2)[1:].max() / len(labels)
-        rows.append({"`MIN_SAMPLES`": f"{samples}{' (in use)' * (samples == MIN_SAMPLES)}",
-                     "F": f"{b_cubed(labels, truth)[2]:.3f}",
-                     "F, leaning joined": f"{b_cubed(joined, truth)[2]:.3f}",
-                     "stories": str(labels.max() + 1), "noise": f"{np.mean(labels < 0):.0%}",
-                     "noise, leaning joined": f"{np.mean(joined < 0):.0%}",
-                     "largest story": f"{largest:.0%}"})
-    return rows
+def compare_ways(vectors, marks, orders=ORDERS):
+    """Return {way: a dictionary of figures for each order of the rows}, the table of candidates
+    with their F, and what was chosen: a dictionary of strings.
+
+    marks: as `scores`, with the truth filled in. Of each candidate every link is proven. One order
+    is enough for this notebook: its tests see that it finds the same in any."""
+    neighbours = exact_neighbours(vectors)
+    candidates, chosen = try_all(neighbours)
+    found = [marks(find_stories(vectors, neighbours, row), neighbours=neighbours)
+             for _, row in candidates.iterrows()]
+    candidates["F, proven"] = [figures["F, joined"] for figures in found]
+    candidates["chosen"] = np.where(candidates.index == chosen.name, "chosen", "")
+    ways = {"the data chooses": [found[chosen.name]]}
+    is_three = candidates["MIN_SAMPLES"] == 3
+    if is_three.any():
+        ways["`MIN_SAMPLES=3`"] = [found[choose(candidates[is_three]).name]]
+    ways["best candidate"] = [found[candidates["F, proven"].idxmax()]]
+    best, own = candidates.loc[candidates["F, proven"].idxmax()], found[chosen.name]
+    chosen = {"chosen": named(chosen), "best": named(best), "stories found": f"{own['stories']}",
+              "noise, joined": f"{own['noise, joined']:.0%}"}
+    return ways | other_ways(vectors, neighbours, marks, orders), candidates, chosen
 
 
-def scores(labels, truth, seconds):
-    """Return figures by name. `truth` has the story of each of n headlines, "" for none."""
-    precision, recall, f = b_cubed(labels, truth)
+def other_ways(vectors, neighbours, marks, orders):
+    """Return {way: figures for each order of the rows} of the other ways that are installed.
+
+    Average linkage, to which all orders are alike, is cut where its F is best."""
+    ways = {}
+    for seed in range(orders):
+        order = np.random.default_rng(seed).permutation(len(vectors))
+        for name, way in OTHER_WAYS.items():
+            labels = np.empty(len(vectors), dtype=int)
+            try:
+                labels[order] = way(vectors[order])
+            except ImportError:
+                continue
+            ways.setdefault(name, []).append(marks(labels, neighbours=neighbours))
+    cuts = [marks(labels, neighbours=neighbours) for labels in average_linkage(vectors, HEIGHTS)]
+    best = max(range(len(cuts)), key=lambda cut: cuts[cut]["F, joined"])
+    return ways | {f"average linkage, best of {len(cuts)} cuts": [cuts[best]]}
+
+
+def scores(labels, truth, neighbours, few=None):
+    """Return figures by name. truth: the story of each of n headlines, "" for none.
+
+    *joined*: the noise that leans by this notebook's rule is in the story that it leans to. few:
+    the truth of the headlines whose stories were cut, for an F of their own."""
+    joined = with_leaning(labels, neighbours)
+    precision, recall, f = b_cubed(truth, labels)
     own_stories = np.where(truth == "", np.arange(len(truth)).astype(str), truth)
     told, clustered = truth != "", (truth != "") & (labels >= 0)
-    return {"precision": precision, "recall": recall, "F": f,
-            "F of all": b_cubed(labels, own_stories)[2],
-            "Rand": adjusted_rand_score(truth[told], noise_apart(labels)[told]),
-            "homogeneity": homogeneity_score(truth[clustered], labels[clustered]),
-            "stories": labels.max() + 1, "noise": 100 * np.mean(labels < 0), "seconds": seconds}
+    apart = np.where(labels >= 0, labels, -1 - np.arange(len(labels)))  # each of the noise alone
+    figures = {"precision": precision, "recall": recall, "F": f,
+               "F, joined": b_cubed(truth, joined)[2]}
+    if few is not None:
+        figures["F of the cut stories, joined"] = b_cubed(few, joined)[2]
+    return figures | {
+        "F of all": b_cubed(own_stories, labels)[2],
+        "Rand": adjusted_rand_score(truth[told], apart[told]),
+        "homogeneity": homogeneity_score(truth[clustered], labels[clustered]),
+        "stories": labels.max() + 1, "noise": np.mean(labels < 0),
+        "noise, joined": np.mean(joined < 0)}
 
 
 def table_row(way, found):
     """Return a row of the table: the mean of each figure over the orders, and the range of F."""
     figures = pd.DataFrame(found)
-    digits = {"stories": 0, "noise": 0, "seconds": 1}
-    means = {name: f"{mean:.{digits.get(name, 3)}f}" for name, mean in figures.mean().items()}
+    means = {name: f"{mean:{FORMATS.get(name, '.3f')}}" for name, mean in figures.mean().items()}
     if len(found) > 1:
         means["F"] += f" ({figures['F'].min():.3f} to {figures['F'].max():.3f})"
-    return {"way": way} | means | {"noise": means["noise"] + " %"}
+    return {"way": way} | means
 
 
-def noise_apart(labels):
-    """Return the labels, in which each headline of the noise is a cluster of its own."""
-    return np.where(labels >= 0, labels, -1 - np.arange(len(labels)))
+def candidate_row(_, candidate):
+    """Return a row of the table of candidates."""
+    formats = {"limit": ",.0f", "stories": ".0f", "noise": ".0%", "largest": ".0%", "chosen": ""}
+    row = {name: f"{candidate[name]:{formats.get(name, '.3f')}}" for name in candidate.index[1:]}
+    row["limit"] = row["limit"] if candidate["limit"] else ""
+    return {"`MIN_SAMPLES`": f"{candidate['MIN_SAMPLES']:.0f}"} | row
 
 
-def b_cubed(labels, truth):
-    """Return B-cubed precision, recall and their harmonic mean, over headlines that tell a story.
+def named(candidate):
+    """Return what a candidate is called: its number, and its limit if it has one."""
+    limit = f", at most {candidate['limit']:.0f}" if candidate["limit"] else ""
+    return f"{candidate['MIN_SAMPLES']:.0f}{limit}"
 
-    Precision is the share of a headline's cluster that tells its story, recall the share of its
-    story that is in its cluster, both as means over the headlines. Headlines without a story count
-    as strangers in a cluster.
-    """
-    table = pd.DataFrame({"cluster": noise_apart(labels), "story": truth})
-    together = table.groupby(["cluster", "story"])["story"].transform("size")
-    of_cluster = together / table.groupby("cluster")["story"].transform("size")
-    of_story = together / table.groupby("story")["story"].transform("size")
-    precision, recall = of_cluster[truth != ""].mean(), of_story[truth != ""].mean()
-    return precision, recall, 2 * precision * recall / (precision + recall)
+
+def compare_without(csv, embeddings, share, repeat):
+    """Print what is chosen, and what stories and themes there are, of all headlines and `repeat`
+    times without a share of them, drawn at random.
+
+    Stories and themes agree with those of all headlines by the adjusted Rand index, over the
+    headlines that are in a story, or lean to one, both times."""
+    rows = []
+    for embedding in embeddings:
+        news, _, _ = read_headlines(csv)
+        before, row = choose_and_join(news, embedding)
+        rows.append({"headlines": f"{csv.stem}, {Path(embedding).stem}, all"} | row)
+        for seed in range(repeat):
+            random = np.random.default_rng(seed)
+            kept = np.sort(random.permutation(len(news))[round(share * len(news)):])
+            after, row = choose_and_join(news.iloc[kept].reset_index(drop=True), embedding)
+            both = (before[kept].min(axis=1) >= 0) & (after.min(axis=1) >= 0)
+            for column, name in enumerate(["stories agree", "themes agree"]):
+                pair = before[kept][both, column], after[both, column]
+                row[name] = f"{adjusted_rand_score(*pair):.2f}"
+            rows.append({"headlines": f"without {share:.0%}, draw {seed}"} | row)
+    print_table(rows)
+
+
+def choose_and_join(news, embedding):
+    """Return the story and the theme of each headline, n x 2 numbers, and a row of a table."""
+    vectors = embed(news, embedding)
+    neighbours = exact_neighbours(vectors)
+    _, chosen = try_all(neighbours)
+    labels = find_stories(vectors, neighbours, chosen)
+    joined, told = with_leaning(labels, neighbours), labels >= 0
+    rows = np.bincount(labels[told], news["rows"][told])
+    themes = find_themes(story_centres(vectors, labels), rows)
+    sizes = np.bincount(themes)
+    row = {"chosen": named(chosen), "stories": str(len(themes)),
+           "noise": f"{np.mean(joined < 0):.0%}", "themes": str(len(sizes)),
+           "largest theme": f"{sizes.max() / len(themes):.0%} of the stories"}
+    return np.column_stack([joined, np.append(themes, -1)[joined]]), row

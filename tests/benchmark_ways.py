@@ -3,6 +3,8 @@
 Vectors are n x d arrays of unit vectors (float32). Labels are arrays of n cluster numbers, -1 for
 noise. What needs a package that is not installed raises ImportError.
 """
+from functools import lru_cache
+
 import hdbscan
 import numpy as np
 import umap
@@ -13,13 +15,21 @@ from umap.umap_ import fuzzy_simplicial_set
 
 
 def hdbscan_on_vectors(vectors):
+    """The notebook's two lines."""
     return hdbscan.HDBSCAN(min_samples=3, min_cluster_size=3).fit_predict(vectors)
 
 
 def umap_first(vectors, min_cluster_size=3):
     """HDBSCAN on five numbers that UMAP makes of each vector; otherwise UMAP's own defaults."""
-    reduced = umap.UMAP(n_components=5, random_state=42, n_jobs=1).fit_transform(vectors)
+    reduced = five_numbers(vectors.tobytes(), vectors.shape[1])
     return hdbscan.HDBSCAN(min_cluster_size=min_cluster_size).fit_predict(reduced)
+
+
+@lru_cache(maxsize=1)  # for all sizes of clusters
+def five_numbers(content, columns):
+    """Return five numbers that UMAP makes of each vector. content: bytes of n x columns float32."""
+    vectors = np.frombuffer(content, np.float32).reshape(-1, columns)
+    return umap.UMAP(n_components=5, random_state=42, n_jobs=1).fit_transform(vectors)
 
 
 def published(vectors):
@@ -46,6 +56,15 @@ def evoc_clusters(vectors):
     """EVoC with its defaults, the layer that it chooses."""
     from evoc import EVoC
     return EVoC(random_state=42).fit_predict(vectors)
+
+
+def plscan(vectors, min_samples, measure):
+    """PLSCAN (Bot and others): HDBSCAN's leaves, at the smallest size that lasts longest.
+
+    measure: what lasts, "size" or "size-density"."""
+    from fast_plscan import PLSCAN
+    way = PLSCAN(min_samples=min_samples, persistence_measure=measure)
+    return way.fit_predict(vectors.astype(float))
 
 
 def leiden(vectors, resolution):

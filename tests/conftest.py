@@ -6,53 +6,32 @@ import ast
 import contextlib
 import io
 import os
-import re
 import socket
 import subprocess
 import sys
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
 import nbformat
+import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from milvus_lite.server_manager import server_manager_instance
-from notebook import CELLS, CODE, ROOT
+from notebook import CODE, ROOT, SETTINGS, Neighbours
 from notebook import PATH as NOTEBOOK
+from scipy.spatial.distance import pdist, squareform
+from sklearn.neighbors import NearestNeighbors
 
 COMMAND = f"nbconvert --to notebook --execute --output-dir output {NOTEBOOK.name}"  # the README's
 SAMPLE = ROOT / "data" / "sample_headlines.csv"
 FIGURE = "application/vnd.plotly.v1+json"  # among the outputs of a cell
-SOURCE = "\n".join(cell.source for cell in CODE)
-SETTINGS = sorted(set(re.findall(r"""\bsetting\(["'](\w+)["']""", SOURCE)))
 OWN = {name: value for name, value in os.environ.items()  # without what the tester has set
        if name not in SETTINGS and not name.startswith(("HF_", "PLOTLY_"))}
 HUB = socket.socket()  # where models are asked for: it refuses callers, unless a test listens
 HUB.bind(("127.0.0.1", 0))
-
-
-@lru_cache
-def sections():
-    """Return {heading without its number: the sources of its code cells}, in their order."""
-    found, heading = {}, ""
-    for cell in CELLS:
-        if cell.cell_type == "code":
-            found.setdefault(heading, []).append(cell.source)
-        else:
-            heading = (re.findall(r"^## \d+\. (.*)$", cell.source, re.MULTILINE) or [heading])[-1]
-    return found
-
-
-def section(word):
-    """Return the heading that is this word, or the only one that contains it."""
-    found = [heading for heading in sections() if word in heading]
-    found = [word] if word in found else found
-    if len(found) != 1:
-        raise LookupError(f"{word!r} is in {len(found)} headings of {list(sections())}")
-    return found[0]
 
 
 def environment(folder, settings):
@@ -84,44 +63,80 @@ class Run(SimpleNamespace):
 def runner(folder):
     """Give a function that executes the notebook in this folder and process; close its clients.
 
-    The function takes settings as keyword arguments, `until`, a word of the heading of the section
-    to stop before, and `times`, how often each cell is executed. `go_on(run, "Stories", ...)`
-    executes sections of an earlier run once more, on the variables that it has now.
+    It takes settings as keyword arguments, `until`, the name of a variable that ends the run as
+    soon as there is one, and `times`, how often each cell is executed. `run.again(found, since)`
+    executes an earlier run's cells once more, from the one on that made the variable `since`.
     """
     runs = []
 
-    def go_on(found, *words, times=1, **settings):
+    def go_through(found, numbers, until, times, settings):
         with contextlib.chdir(folder), mock.patch.dict(
                 os.environ, environment(folder, settings), clear=True):
-            for heading in map(section, words):
-                for source in sections()[heading]:
-                    for _ in range(0 if source.startswith("%") else times):
-                        said, shown = execute(source, vars(found))
-                        found.said += said
-                        found.cells.append(SimpleNamespace(
-                            heading=heading, source=source, said=said, shown=shown))
+            for number in numbers:
+                for _ in range(0 if CODE[number].source.startswith("%") else times):
+                    before = set(vars(found))
+                    said, shown = execute(CODE[number].source, vars(found))
+                    for name in set(vars(found)) - before:
+                        found.made_by[name] = number
+                    found.said += said
+                    found.cells.append(SimpleNamespace(number=number, said=said, shown=shown))
+                if until and until in found.made_by:
+                    break
         return found
 
     def run(until=None, times=1, **settings):
-        headings = list(sections())
-        headings = headings[:headings.index(section(until))] if until else headings
-        runs.append(Run(folder=folder, said="", cells=[]))
-        return go_on(runs[-1], *headings, times=times, **settings)
-    run.go_on = go_on
+        runs.append(Run(folder=folder, said="", cells=[], made_by={}))
+        return go_through(runs[-1], range(len(CODE)), until, times, settings)
+
+    def again(found, since, until=None, **settings):
+        end = found.made_by[until] + 1 if until else len(CODE)
+        return go_through(found, range(found.made_by[since], end), None, 1, settings)
+    run.again = again
     try:
         yield run
     finally:
         for found in runs:
             if hasattr(found, "client"):
                 found.client.close()
-                if found.MILVUS_ADDRESS.endswith(".db"):
-                    server_manager_instance.release_server(found.MILVUS_ADDRESS)
+                address = found.settings["MILVUS_ADDRESS"]
+                if address.endswith(".db"):
+                    server_manager_instance.release_server(address)
 
 
-def shown(run, word, kind):
-    """Return the outputs of this kind, such as pd.DataFrame, of a section of a run."""
-    return [output for cell in run.cells if cell.heading == section(word)
-            for output in cell.shown if isinstance(output, kind)]
+def tables(run, column):
+    """Return the tables with this column that a run showed."""
+    return [output for cell in run.cells for output in cell.shown
+            if isinstance(output, pd.DataFrame) and column in output]
+
+
+def pictures(run, title=""):
+    """Return the pictures that a run showed whose title contains this."""
+    return [output for cell in run.cells for output in cell.shown
+            if isinstance(output, go.Figure) and title in (output.layout.title.text or "")]
+
+
+def nearest(vectors, columns, is_exact=True):
+    """Return Neighbours of these vectors, the row itself first; found by scikit-learn."""
+    vectors = np.asarray(vectors, dtype=float)
+    search = NearestNeighbors(n_neighbors=columns, algorithm="brute").fit(vectors)
+    distances, rows = search.kneighbors(vectors)
+    for row, (found, lengths) in enumerate(zip(rows, distances, strict=True)):
+        place = np.flatnonzero(found == row)
+        order = np.r_[place[:1] if len(place) else columns - 1,
+                      np.delete(np.arange(columns), place[:1] if len(place) else columns - 1)]
+        found[:], lengths[:] = found[order], lengths[order]
+        found[0], lengths[0] = row, 0
+    return Neighbours(rows, distances, is_exact)
+
+
+def complete_weights(vectors, min_samples=3):
+    """Return n x n weights of all pairs in double precision, by the rule of section 7."""
+    between = squareform(pdist(np.asarray(vectors, dtype=float)))
+    core = np.sort(between, axis=1)[:, min_samples]
+    reachability = np.maximum(between, np.maximum(core[:, None], core))
+    weights = np.maximum(reachability, 0.05) + 1e-4 * between
+    np.fill_diagonal(weights, 0)
+    return weights
 
 
 def executed(folder, sources, **settings):

@@ -1,6 +1,6 @@
 """The notebook's functions, to import, and no copy of them: `from notebook import read_table`.
 
-Its imports, functions, and constants in capitals that are literals are executed; nothing else is.
+Its imports, functions, classes and constants (names in capitals) are executed; nothing else is.
 """
 import ast
 import os
@@ -17,15 +17,11 @@ CODE = [cell for cell in CELLS if cell.cell_type == "code"]
 
 
 def is_kept(statement):
-    """True for imports, functions, and constants in capitals with a literal value."""
+    """True for imports, functions, classes, and constants, whose names are in capitals."""
     if isinstance(statement, ast.Assign):
         names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
-        try:
-            ast.literal_eval(statement.value)
-        except ValueError:
-            return False
         return bool(names) and all(name.isupper() for name in names)
-    return isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef))
+    return isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef))
 
 
 for number, cell in enumerate(CODE, 1):

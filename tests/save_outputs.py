@@ -76,7 +76,7 @@ def main():
             if FIGURE in output.get("data", {}):  # GitHub shows pictures only
                 picture = draw(output["data"][FIGURE])
                 output["data"]["image/png"] = base64.b64encode(picture).decode()
-                if cell.source.splitlines()[-1] == "map_figure":
+                if "draw_map(" in cell.source.splitlines()[-1]:
                     (PICTURES / "map.png").write_bytes(picture)
                     attachment = {"image/png": base64.b64encode(picture).decode()}
                     notebook.cells[0].attachments = {"map.png": attachment}

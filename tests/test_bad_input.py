@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from conftest import runner, shown
-from notebook import largest_story, neighbours_to_search
+from conftest import runner
 
 LONG = "é" * 40_000  # 80,000 bytes, more than Milvus takes
 NASTY = [
@@ -26,39 +25,6 @@ def small_news(rows):
             for number in range(rows)]
 
 
-@pytest.mark.parametrize("min_samples, count, expected", [
-    (0, 40, "MIN_SAMPLES must be 1 or more, not 0"), (-1, 40, "MIN_SAMPLES must be 1 or more"),
-    (7, 7, "MIN_SAMPLES=7 needs more than 7 headlines, and there are 7"),
-    (60, 40, "MIN_SAMPLES=60 needs more than 60 headlines, and there are 40")])
-def test_a_core_distance_that_no_headline_has_is_an_error(min_samples, count, expected):
-    with pytest.raises(ValueError, match=f"^{expected}[^\n]*$"):
-        neighbours_to_search(16, min_samples, count)
-
-
-@pytest.mark.parametrize("wanted, min_samples, count, searched", [
-    (16, 3, 501, 16), (16, 3, 7, 7), (16, 6, 7, 7), (16, 60, 501, 61), (4, 3, 40, 4),
-    (2, 3, 40, 4), (0, 3, 40, 4), (-5, 1, 40, 2), (10 ** 9, 3, 40, 40)])
-def test_the_wanted_neighbours_are_searched_and_enough_for_the_core_distance(
-        wanted, min_samples, count, searched):
-    assert neighbours_to_search(wanted, min_samples, count) == searched
-
-
-@pytest.mark.parametrize("wanted, min_cluster_size, count, largest", [
-    (0, 3, 501, 125), (0, 3, 60, 50), (0, 3, 5, 50), (0, 3, 200_000, 50_000), (0, 60, 80, 60),
-    (30, 3, 501, 30), (400, 3, 501, 400), (3, 3, 501, 3)])
-def test_a_story_may_have_what_is_set_or_a_quarter_of_the_headlines_but_50_at_least(
-        wanted, min_cluster_size, count, largest):
-    assert largest_story(wanted, min_cluster_size, count) == largest
-
-
-@pytest.mark.parametrize("wanted, min_cluster_size, expected", [
-    (0, 1, "MIN_CLUSTER_SIZE must be 2 or more, not 1"), (0, -3, "MIN_CLUSTER_SIZE must be 2"),
-    (2, 3, "MAX_CLUSTER_SIZE=2 .* MIN_CLUSTER_SIZE=3"), (-1, 3, "MAX_CLUSTER_SIZE=-1 ")])
-def test_sizes_of_stories_that_make_no_sense_are_an_error(wanted, min_cluster_size, expected):
-    with pytest.raises(ValueError, match=f"^{expected}[^\n]*$"):
-        largest_story(wanted, min_cluster_size, 501)
-
-
 def run_to_the_end(run, folder, titles, **settings):
     """Execute the whole notebook on these titles; check what any run promises."""
     pd.DataFrame({"title": titles}).to_csv(folder / "news.csv", index=False)
@@ -72,15 +38,16 @@ def run_to_the_end(run, folder, titles, **settings):
     return found, saved
 
 
-def samples_tried(found):
-    """Return the numbers of MIN_SAMPLES that the last picture compares."""
-    return [int(number) for number in shown(found, "knobs", go.Figure)[-1].data[0].x]
-
-
 def test_five_headlines_and_no_story_run_to_the_end(run, tmp_path):
     found, saved = run_to_the_end(run, tmp_path, small_news(5), MIN_SAMPLES="4")
     assert (saved["cluster"] == -1).all() and len(found.stories) == 0
-    assert found.distances.shape == (5, 5) and max(samples_tried(found)) < 5
+    assert found.neighbours.distances.shape == (5, 5)
+
+
+def test_twenty_headlines_without_a_number_run_to_the_end(run, tmp_path):
+    """From 1 to 12, all are tried; where nothing is found, there are no marks."""
+    found, _ = run_to_the_end(run, tmp_path, small_news(20))
+    assert set(found.candidates["MIN_SAMPLES"]) == {1, 2, 3, 5, 8, 12}
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +65,8 @@ def test_odd_headlines_run_to_the_end(odd_run):
 
 
 def test_the_number_of_neighbours_is_a_setting(odd_run):
-    assert odd_run.neighbours.shape == odd_run.distances.shape == (len(odd_run.news), 2)
-    assert samples_tried(odd_run) == [1]
+    assert odd_run.neighbours.rows.shape == (len(odd_run.news), 4)  # up to the third neighbour
+    assert set(odd_run.candidates["MIN_SAMPLES"]) == {1}
 
 
 def test_index_and_metric_are_settings(odd_run):

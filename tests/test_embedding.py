@@ -3,15 +3,19 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import notebook
 import numpy as np
 import pytest
+import torch
 from conftest import SAMPLE
-from notebook import connect, find_model, fit_lsa, load_bge_m3, load_embedding
+from notebook import connect, find_model, fit_lsa, load_bge_m3, load_embedding, step_size
 from sklearn.metrics import pairwise_distances
 
 FLOODS = [f"{event} {when}" for when in ("at dawn", "before noon", "in rain", "as crowds watch")
@@ -19,6 +23,8 @@ FLOODS = [f"{event} {when}" for when in ("at dawn", "before noon", "in rain", "a
                         "Chess final ends in a draw", "River bridge opens")]
 ALONE = ["地震", "油价上涨", "ψωμί", "Жизнь", "🌧"]  # share no three letters with anything
 COMMIT = "0" * 40
+CAVEAT = ("lsa compares spelling. To it, a second language is one story, and it finds stories in "
+          "anything, even in random letters.\n")
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -35,6 +41,8 @@ class Hub(BaseHTTPRequestHandler):
             self.answer(json.dumps({"id": self.name, "sha": COMMIT, "siblings": []}).encode())
         elif path == f"/api/models/{self.name}/tree/{COMMIT}":
             self.answer(json.dumps(files).encode())
+        elif path.endswith(self.server.broken):
+            self.answer(b"", 500)
         elif path.startswith(f"/{self.name}/resolve/{COMMIT}/"):
             self.answer((folder / path.split(f"/{COMMIT}/")[1]).read_bytes())
         else:
@@ -77,7 +85,7 @@ def hub(asking, checkpoint, tmp_path):
     for file in checkpoint.iterdir():
         os.link(file, folder / file.name)
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        server.folder, server.asked = folder, []
+        server.folder, server.asked, server.broken = folder, [], "none"
         asking(server.server_port)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
@@ -113,7 +121,7 @@ def sentence(error):
 
 
 @pytest.mark.parametrize("kind", ["nobody listens", "hung up on"])
-def test_without_network_lsa_is_taken_at_once_and_said_in_one_line(asking, capsys, kind):
+def test_without_network_lsa_is_taken_at_once_and_said(asking, capsys, kind):
     """At once: without the model loader's own retries, which go on for half a minute."""
     with no_hub(kind) as (port, callers):
         asking(port)
@@ -121,7 +129,12 @@ def test_without_network_lsa_is_taken_at_once_and_said_in_one_line(asking, capsy
     assert model == "lsa" and embed(FLOODS).shape[0] == len(FLOODS) and len(callers) <= 3
     said = capsys.readouterr().out
     assert re.fullmatch(r"BAAI/bge-m3 cannot be loaded: the Hugging Face hub cannot be reached "
-                        r"\(.*\)\. So lsa is used instead\.\n", said)
+                        r"\(.*\), and no whole copy is on this computer\. "
+                        rf"So lsa is used instead\.\n{re.escape(CAVEAT)}", said)
+
+
+def test_where_lsa_is_named_it_is_said_what_it_cannot_do(capsys):
+    assert load_embedding("lsa", FLOODS)[0] == "lsa" and capsys.readouterr().out == CAVEAT
 
 
 def test_a_hub_that_never_answers_is_not_waited_for(asking):
@@ -143,6 +156,37 @@ def test_bge_m3_is_downloaded_once_and_then_used_without_network(hub, asking, ca
         model, embed = load_embedding("", FLOODS)
     assert model == "BAAI/bge-m3" and len(hub.asked) == asked
     assert np.allclose(embed(FLOODS), vectors, atol=1e-3) and capsys.readouterr().out == ""
+
+
+MISSING = ["pytorch_model.bin", "config.json", "tokenizer.json", "colbert_linear.pt"]
+
+
+@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize("listed", [True, False])
+def test_what_a_download_left_that_broke_off_is_no_model(
+        hub, asking, monkeypatch, tmp_path, capsys, missing, listed):
+    """Then there is no network. An older huggingface_hub kept no list of what there should be."""
+    folder = Path(find_model("BAAI/bge-m3"))
+    (folder / missing).unlink()
+    with no_hub("nobody listens") as (port, _):
+        asking(port)
+        if not listed:
+            repository = folder.parents[1]
+            shutil.copytree(repository, tmp_path / "old" / repository.name, symlinks=True,
+                            ignore=shutil.ignore_patterns("trees"))
+            monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "old"))
+        model, _ = load_embedding("", FLOODS)
+    whole = missing == "colbert_linear.pt" and not listed  # embedding does not need that one
+    assert model == ("BAAI/bge-m3" if whole else "lsa")
+    said = capsys.readouterr().out
+    assert ("is no BGE-M3" if whole else ", and no whole copy is on this computer. So lsa") in said
+
+
+def test_a_download_that_breaks_off_is_told_from_a_hub_that_cannot_be_reached(hub, capsys):
+    hub.broken = "pytorch_model.bin"
+    model, _ = load_embedding("", FLOODS)
+    said = capsys.readouterr().out
+    assert model == "lsa" and said.startswith("BAAI/bge-m3 cannot be loaded: its download broke")
 
 
 def test_a_name_that_the_hub_does_not_know_is_an_error_that_sends_nobody_to_log_in(hub):
@@ -167,12 +211,51 @@ def test_a_named_model_that_cannot_be_read_is_an_error(asking, monkeypatch, tmp_
 @pytest.mark.parametrize("broken, cause", [
     ("FlagEmbedding.BGEM3FlagModel", "ImportError: cannot import name 'BGEM3FlagModel'"),
     ("transformers.AutoTokenizer.from_pretrained", "AttributeError: .*'from_pretrained'")])
-def test_a_broken_installation_is_an_error_with_its_cause(hub, monkeypatch, broken, cause):
+@pytest.mark.parametrize("named", ["", "BAAI/bge-m3"])
+def test_packages_that_do_not_fit_are_an_error_that_says_to_restart(
+        hub, monkeypatch, broken, cause, named):
+    """As in Colab, where an older one is loaded already when the first cell installs a newer."""
     monkeypatch.delattr(broken)
-    expected = f"^BAAI/bge-m3 cannot be loaded: {cause}.* EMBEDDING_MODEL=lsa"
+    expected = (f"^BAAI/bge-m3 cannot be loaded: {cause}.*Restart the session and run all cells; "
+                ".*install the packages.*EMBEDDING_MODEL=lsa")
     with pytest.raises(RuntimeError, match=expected) as error:
-        load_embedding("", FLOODS)
-    assert sentence(error)
+        load_embedding(named, FLOODS)
+    assert sentence(error) and error.value.__suppress_context__  # no second traceback
+
+
+def test_a_model_without_the_heads_of_bge_m3_is_said_to_be_none(checkpoint, tmp_path, capsys):
+    """So is what sentence-transformers saves: it runs, but by the first token alone."""
+    folder = tmp_path / "MiniLM"
+    folder.mkdir()
+    for file in checkpoint.iterdir():
+        if "linear" not in file.name:
+            os.link(file, folder / file.name)
+    name, embed = load_embedding(str(folder), FLOODS)
+    said = capsys.readouterr().out
+    assert name == str(folder) and embed(FLOODS[:2]).shape == (2, 1024)
+    assert said.startswith(f"{folder} is no BGE-M3, for it has no colbert_linear.pt. ")
+    assert "first token" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("gpus, device, batch, step, shorter", [
+    (0, "cpu", 16, 256, torch.float32), (1, "cuda:0", 256, 1024, torch.float16),
+    (2, "cuda:0", 256, 1024, torch.float16)])
+def test_a_gpu_gets_large_batches_and_of_several_one_is_named(
+        checkpoint, monkeypatch, gpus, device, batch, step, shorter):
+    """Nothing is computed there, so none is needed: it is asked only which it would be."""
+    made = []
+
+    def listed(*arguments, alive=notebook.BGEM3EmbeddingFunction, **more):
+        made.append(alive(*arguments, **more))
+        return made[-1]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(notebook, "BGEM3EmbeddingFunction", listed)
+    load_bge_m3(str(checkpoint))
+    function, = made
+    assert function.model.target_devices == [device] and step_size() == step
+    assert function._encode_config["batch_size"] == batch
+    assert next(function.model.model.parameters()).dtype == shorter
 
 
 def test_bge_m3_gives_unit_vectors_and_shows_no_bars(checkpoint, sample, capsys):
@@ -192,6 +275,13 @@ def test_numbers_that_are_none_reach_the_cell_that_names_the_headline(checkpoint
     monkeypatch.setattr("FlagEmbedding.BGEM3FlagModel.encode",
                         lambda *_, **__: {"dense_vecs": np.array([[1, 0], [np.nan, 1]])})
     assert np.isfinite(embed(["one", "two"])).all(axis=1).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("count, numbers", [(80, 10), (1016, 127), (1032, 128), (3000, 128)])
+def test_lsa_makes_128_numbers_or_an_eighth_of_the_headlines_if_that_is_less(count, numbers):
+    random = np.random.default_rng(3)
+    texts = [" ".join(random.choice(FLOODS, 2)) + f" {number * 7919}" for number in range(count)]
+    assert fit_lsa(texts)(texts[:5]).shape == (5, numbers)
 
 
 def test_lsa_does_not_depend_on_the_order_of_the_texts(sample):

@@ -5,14 +5,17 @@ from collections import defaultdict
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
-from conftest import shown
+from conftest import pictures, tables
 from notebook import (
+    Neighbours,
     draw_dendrogram,
+    draw_links,
+    find_tree,
     hdbscan,
     joined_groups,
     link_table,
+    list_reach,
     spanning_tree,
     stability_table,
     toy_clusters,
@@ -45,12 +48,12 @@ def lived(size, born, left, power=1):
 @pytest.fixture(scope="module")
 def toy():
     """HDBSCAN as the notebook fits it to the eleven points."""
-    clusterer = hdbscan.HDBSCAN(min_cluster_size=3, min_samples=1, metric="precomputed")
-    return clusterer.fit(reachabilities(POINTS).to_numpy())
+    distances = np.abs(np.subtract.outer(list(POINTS.values()), list(POINTS.values())))
+    return hdbscan.HDBSCAN(3, min_samples=2, metric="precomputed").fit(distances)
 
 
 def test_bars_reach_as_far_as_the_second_neighbour_on_both_sides(sample_run):
-    trace, = shown(sample_run, "eleven points", go.Figure)[0].data
+    trace, = pictures(sample_run, "Core distances")[0].data
     assert dict(zip(trace.y, trace.x, strict=True)) == POINTS
     core = [2.5, 1.5, 2.5, 2, 1, 2, 2, 1, 2, 18, 19]
     assert list(trace.error_x.array) == list(map(float, trace.text)) == core
@@ -58,14 +61,14 @@ def test_bars_reach_as_far_as_the_second_neighbour_on_both_sides(sample_run):
 
 
 def test_reachabilities_are_those_of_their_definition(sample_run):
-    table = shown(sample_run, "eleven points", pd.DataFrame)[0]
+    table = tables(sample_run, "A")[0]
     assert table.to_dict() == reachabilities(POINTS).to_dict()
     assert table.loc["J", "K"] == 19  # what the text says
     assert table.loc["A", "B"] == table.loc["A", "C"] == table.loc["B", "C"] == 2.5
 
 
 def test_the_dendrogram_shown_is_that_of_the_eleven_points(sample_run, toy):
-    figure = shown(sample_run, "eleven points", go.Figure)[1]
+    figure, = pictures(sample_run, "Dendrogram")
     assert figure.to_json() == draw_dendrogram(toy, list(POINTS)).to_json()
 
 
@@ -98,13 +101,13 @@ def test_a_stability_is_what_one_computes_by_hand(toy, name):
 
 
 def test_the_stabilities_have_a_row_for_each_possible_cluster(sample_run, toy):
-    table = shown(sample_run, "eleven points", pd.DataFrame)[1]
+    table, = tables(sample_run, "density at birth")
     assert table.equals(stability_table(toy, list(POINTS)).round(3))
     assert set(table.index) == {*STABILITIES, "".join(POINTS)}
 
 
 def test_what_is_printed_by_hand_is_what_the_table_says(sample_run):
-    table = shown(sample_run, "eleven points", pd.DataFrame)[1]
+    table, = tables(sample_run, "density at birth")
     by_hand = re.findall(r"^(\w+): (\d+) points x \(1/(.+) - 1/(.+)\) = (.+)$",
                          sample_run.said, re.MULTILINE)
     assert {name for name, *_ in by_hand} == {"ABC", "DEF", "ABCDEF"}
@@ -157,15 +160,18 @@ def test_squares_change_the_clusters(power, by, clusters):
 
 
 def test_the_lines_on_squares_say_so(sample_run):
-    """For D, E and F nearer by 1: the clusters, the parent's stability, its children's together."""
+    """For D, E and F nearer by 1."""
     printed = re.findall("^by .*: (.*)$", sample_run.said, re.MULTILINE)
     assert [line.split() for line in printed] == [["ABCDEF", "GHI"], ["ABC", "DEF", "GHI"]]
-    printed = re.findall(r"^power (\d): .* ([0-9.]+), .* ([0-9.]+)$", sample_run.said, re.MULTILINE)
-    assert [power for power, *_ in printed] == ["1", "2"]
-    for power, (_, parent, children) in enumerate(printed, start=1):
-        expected = lived(3, 3.5, 2.5, power) + lived(3, 3.5, 2, power)
-        assert float(parent) == pytest.approx(lived(6, 12, 3.5, power), abs=6e-4)
-        assert float(children) == pytest.approx(expected, abs=6e-4)
+
+
+def test_hdbscan_takes_the_second_neighbour_for_the_core_distance(toy):
+    """Its links are those of the reachabilities that the table shows."""
+    shown = hdbscan.HDBSCAN(3, min_samples=1, metric="precomputed").fit(
+        reachabilities(POINTS).to_numpy())
+    assert np.array_equal(shown.labels_, toy.labels_)
+    assert np.array_equal(*[np.sort(each.single_linkage_tree_.to_numpy()[:, 2])
+                            for each in (shown, toy)])
 
 
 def lists_of_two(points):
@@ -177,12 +183,12 @@ def lists_of_two(points):
 
 
 def linked(points):
-    """Return the link table of named points, from all their pairs."""
-    lengths, reach = reachabilities(points).to_numpy(), lists_of_two(points)[1]
-    start, end = np.triu_indices(len(points), 1)
-    pairs = pd.DataFrame({"start": start, "end": end, "weight": lengths[start, end]})
-    names = pd.Index(list(points))
-    return link_table(spanning_tree(pairs, len(points)), list(reach.values()), names)
+    """Return the link table of named points, proven from their lists of two."""
+    at = np.array(list(points.values()))
+    lengths = np.abs(np.subtract.outer(at, at))
+    rows = lengths.argsort(axis=1, kind="stable")[:, :3]
+    lists = Neighbours(rows, np.take_along_axis(lengths, rows, axis=1), True)
+    return link_table(find_tree(at[:, None], lists, 2)[0], list_reach(lists), pd.Index(points))
 
 
 def places(seed):
@@ -191,19 +197,24 @@ def places(seed):
     return POINTS if seed is None else dict(zip(POINTS, random.tolist(), strict=True))
 
 
+def plain(weight):
+    """Return the length, a multiple of 1/8, that a weight stands for."""
+    return np.floor(weight * 8) / 8
+
+
 @pytest.fixture(params=[None, 0, 1, 2, 3])
 def links(request):
-    """Points, and for each link of their table: its length, {group: how far it reaches} of the
-    two that it joins, and what proves it."""
+    """Points, and for each link of their table: its weight without the ten-thousandth, {group: how
+    far it reaches} of the two that it joins, and what proves it."""
     points = places(request.param)
-    return points, [(length, {one: reach, other: other_reach}, proof) for (
-        _, length, one, reach, other, other_reach, proof) in linked(points).to_numpy().tolist()]
+    return points, [(plain(weight), {one: plain(reach), other: plain(other_reach)}, proof) for (
+        _, weight, one, reach, other, other_reach, proof) in linked(points).to_numpy().tolist()]
 
 
 def test_the_links_shown_are_those_of_the_eleven_points(sample_run):
     """The two that need a look are the only ones that are on nobody's list."""
-    table, (lists, _) = shown(sample_run, "eleven points", pd.DataFrame)[2], lists_of_two(POINTS)
-    assert table.equals(linked(POINTS))
+    (table,), (lists, _) = tables(sample_run, "proven"), lists_of_two(POINTS)
+    assert table.equals(linked(POINTS).round(2))
     in_doubt = table[table["proven"].str.startswith("no")].to_numpy()[:, [0, 1, 2, 4]].tolist()
     assert in_doubt == [["C-D", 4.5, "ABC", "DEF"], ["F-G", 11, "GHI", "ABCDEF"]]
     pairs = [pair.split("-") for pair in table["link"]]
@@ -211,12 +222,27 @@ def test_the_links_shown_are_those_of_the_eleven_points(sample_run):
             and pair[1] not in lists[pair[0]]] == ["C-D", "F-G"]
 
 
+def test_the_two_links_on_nobodys_list_are_drawn_in_red(sample_run):
+    figure, = pictures(sample_run, "in red")
+    lines = {colour: [set(line.y) for line in figure.data if line.line.color == colour]
+             for colour in ("#333", "red")}
+    assert lines["red"] == [set("CD"), set("FG")] and len(lines["#333"]) == 8
+    assert list(figure.data[0].error_x.array) == list(lists_of_two(POINTS)[1].values())
+
+
+def test_a_line_leads_from_point_to_point():
+    points, links = pd.Series([3, 8, 1], list("XYZ")), pd.DataFrame({"start": [2], "end": [1]})
+    dots, line = draw_links(points, [1, 1, 1], links, links[:0]).data
+    assert dict(zip(line.y, line.x, strict=True)) == {"Z": 1, "Y": 8} and line.mode == "lines"
+    assert dict(zip(dots.y, dots.x, strict=True)) == points.to_dict()
+
+
 @pytest.mark.parametrize("seed", [None, 0, 1])
 def test_a_link_is_a_pair_of_points_one_of_each_group(seed):
     points = places(seed)
-    for pair, length, one, _, other, *_ in linked(points).to_numpy().tolist():
+    for pair, weight, one, _, other, *_ in linked(points).to_numpy().tolist():
         start, end = pair.split("-")
-        assert length == reached(points[start], points[end], points.values())
+        assert plain(weight) == reached(points[start], points[end], points.values())
         assert (start in one) != (start in other) and (end in one) == (start in other)
 
 

@@ -5,13 +5,12 @@ import collections
 import itertools
 import json
 import re
-import statistics
 import symtable
 import zipfile
 
 import pytest
-from conftest import CELLS, CODE, COMMAND, FIGURE, NOTEBOOK, ROOT, SETTINGS, executed
-from notebook import is_kept
+from conftest import COMMAND, FIGURE, NOTEBOOK, executed
+from notebook import CELLS, CODE, ROOT, SETTINGS, is_kept
 from packaging.requirements import Requirement
 
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # in Colab and in JupyterLab
@@ -56,8 +55,18 @@ def test_a_folded_cell_has_no_output():
 
 
 def test_shown_cells_are_short():
-    lengths = [sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in SHOWN]
-    assert max(lengths) <= 10 and statistics.median(lengths) <= 6
+    """Those with a function to copy may have a few lines more."""
+    for cell in SHOWN:
+        length = sum(bool(line.strip()) for line in cell.source.splitlines())
+        assert length <= (14 if re.search("^(def|class) ", cell.source, re.MULTILINE) else 10), (
+            cell.source)
+
+
+def test_no_function_has_more_than_six_arguments():
+    """Where more would travel together, they belong into a table."""
+    many = [node.name for tree in TREES for node in tree.body if isinstance(node, ast.FunctionDef)
+            if len(node.args.args + node.args.kwonlyargs + node.args.posonlyargs) > 6]
+    assert many == []
 
 
 def test_lines_of_code_fit_into_a_window():
@@ -88,7 +97,7 @@ def test_every_function_says_what_it_does():
 
 def assigned(statement):
     """Return the names that a statement of a cell assigns, but for those that a loop counts."""
-    if isinstance(statement, (ast.FunctionDef, ast.Import, ast.ImportFrom)):
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)):
         return set()
     names, counters = set(), set()
     nodes = [statement]
@@ -112,7 +121,7 @@ def test_a_name_means_one_thing():
         for statement in tree.body:
             for name in assigned(statement):
                 cells[name].add(number)
-            if isinstance(statement, ast.FunctionDef):
+            if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
                 cells[statement.name].add(number)
     assert {name: numbers for name, numbers in cells.items() if len(numbers) > 1} == {}
 
@@ -213,19 +222,11 @@ def test_the_install_cell_installs_what_is_missing_and_nothing_else(tmp_path):
     assert [package["metadata"]["name"] for package in would_install] == ["smallpackage"]
 
 
-def defaults():
-    """Return {name: default} of the settings that the notebook reads."""
-    calls = [node for tree in TREES for node in ast.walk(tree) if isinstance(node, ast.Call)
-             and isinstance(node.func, ast.Name) and node.func.id == "setting"]
-    return {call.args[0].value: call.args[1].value if call.args[1:] else "" for call in calls}
-
-
 def test_every_setting_is_in_the_example_with_its_default():
-    """A default of 0 is written as nothing: both mean that the notebook chooses."""
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     example = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", text, re.MULTILINE))
-    assert example == {name: str(default or "") for name, default in defaults().items()}
-    assert set(example) == set(SETTINGS) and len(SETTINGS) >= 14
+    assert example == {name: default for name, (default, _) in SETTINGS.items()}
+    assert len(SETTINGS) >= 14
 
 
 def test_a_copy_of_the_example_changes_nothing():

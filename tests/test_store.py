@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import executed, runner, sections
+from conftest import executed, nearest, runner
 from notebook import (
+    CODE,
     as_rows,
     ask,
     batch_size,
@@ -21,12 +22,17 @@ from notebook import (
     find_tree,
     fit_hdbscan,
     nearest_neighbours,
+    neighbours_to_search,
     open_collection,
+    place_headline,
+    progress,
+    put_itself_first,
     search,
     stored_ids,
     tidy_collection,
 )
 from pymilvus import DataType, MilvusClient
+from scipy.spatial.distance import cdist
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import normalize
@@ -176,6 +182,23 @@ def test_batches_cut_all_rows_into_parts(count, size, sizes):
     assert list(map(len, parts)) == sizes and list(itertools.chain(*parts)) == list(range(count))
 
 
+def last_bar(parts, capsys):
+    """Return what the bar says in the end, and the parts that came out."""
+    found = list(progress(parts))
+    return capsys.readouterr().out.split("\r")[-1], found
+
+
+def test_the_bar_counts_headlines_and_not_the_steps_in_which_they_are_embedded(capsys):
+    said, found = last_bar(batches(1100, 256), capsys)
+    assert found == batches(1100, 256) and re.search(r"100%.* 1100/1100 \[.* headlines/s\]", said)
+
+
+def test_the_bar_counts_other_things_one_by_one_and_nothing_where_nothing_is_to_do(capsys):
+    said, found = last_bar((1, 2, 3, 5, 8, 12), capsys)
+    assert found == [1, 2, 3, 5, 8, 12] and " 6/6 [" in said
+    assert last_bar([], capsys) == ("", [])
+
+
 # Collections
 
 def test_no_two_files_and_no_two_models_share_a_collection(tmp_path, monkeypatch):
@@ -196,6 +219,20 @@ def test_a_file_has_one_collection_however_its_path_is_written(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     paths = ["a/news.csv", Path("a/news.csv"), "./b/../a/news.csv", tmp_path / "a" / "news.csv"]
     assert len({collection_name("stories", path, "lsa") for path in paths}) == 1
+
+
+def test_other_columns_have_a_collection_of_their_own():
+    columns = [("", ""), ("Headline", ""), ("", "Headline"), ("Headline", "Body"),
+               ("Body", "Headline"), ("Head", "lineBody"), ("", "Body")]
+    names = [collection_name("stories", "a.csv", "lsa", *each) for each in columns]
+    assert len(set(names)) == len(columns)
+
+
+@pytest.mark.parametrize("columns", [(), ("", ""), ("title", ""), ("title", "description")])
+def test_a_collection_that_an_earlier_notebook_made_is_found_again(columns):
+    """It knew nothing of columns, and called its collections so."""
+    assert collection_name("stories", "/news/a.csv", "lsa", *columns) == "stories_ef8676ae"
+    assert collection_name("stories", "/news/a.csv", "BAAI/bge-m3", *columns) == "stories_3fca2fbb"
 
 
 def test_the_beginning_of_the_name_is_a_setting():
@@ -285,12 +322,6 @@ def test_the_metric_is_the_one_that_is_set_or_a_fast_one(wanted, address, count,
     assert choose_metric(wanted, address, count) == metric
 
 
-@pytest.mark.parametrize("wanted", ["HAMMING", "l2", "euclidean"])
-def test_a_metric_that_is_none_is_an_error(wanted):
-    with pytest.raises(ValueError, match=f"^METRIC_TYPE .*{wanted}"):
-        choose_metric(wanted, "./milvus.db", 100)
-
-
 # The model
 
 def test_the_model_that_made_the_embeddings_is_accepted(lite):
@@ -316,12 +347,16 @@ def test_any_model_is_accepted_where_nothing_is_stored(lite):
 # Searching
 
 def test_distances_of_the_sample_are_euclidean_and_exact(sample_run):
-    vectors = sample_run.embeddings.astype(float)
-    between = np.linalg.norm(vectors[:, None] - vectors, axis=2)
-    neighbours, distances = sample_run.neighbours, sample_run.distances
-    assert np.allclose(distances, np.take_along_axis(between, neighbours, axis=1), atol=1e-4)
+    between = cdist(sample_run.embeddings.astype(float), sample_run.embeddings)
+    rows, distances, is_exact = sample_run.neighbours
+    assert np.allclose(distances, np.take_along_axis(between, rows, axis=1), atol=1e-4)
     assert np.allclose(distances, np.sort(between)[:, :distances.shape[1]], atol=1e-4)
-    assert np.array_equal(neighbours[:, 0], np.arange(501)) and (distances[:, 0] == 0).all()
+    assert np.array_equal(rows[:, 0], np.arange(501)) and (distances[:, 0] == 0).all() and is_exact
+
+
+def stories_by(vectors, neighbours):
+    tree, *_ = find_tree(vectors, neighbours, 3)
+    return fit_hdbscan(tree, len(vectors)).labels_
 
 
 @pytest.mark.parametrize("where, index_type, metric", [
@@ -334,13 +369,12 @@ def test_distances_and_stories_are_the_same_with_any_metric_index_and_milvus(
     if not client.has_collection("sample"):
         fill(client, "sample", vectors)
     open_collection(client, "sample", schema_for(vectors), index_type, metric)
-    ids, is_exact = headlines(501)["id"], index_type == "FLAT"
-    neighbours, distances = nearest_neighbours(client, "sample", ids, vectors, 16, batch=200)
-    assert np.allclose(distances, sample_run.distances, atol=1e-4)
-    tree, *_ = find_tree(vectors, neighbours, distances, is_exact, min_samples=3)
-    labels = fit_hdbscan(tree, 501, 3, 125).labels_
-    assert adjusted_rand_score(labels, sample_run.labels) == 1
-    assert np.array_equal(labels < 0, sample_run.labels < 0)
+    found = nearest_neighbours(client, "sample", headlines(501)["id"], vectors, 16, batch=200)
+    assert np.allclose(found.distances, sample_run.neighbours.distances, atol=1e-4)
+    assert found.is_exact == (index_type == "FLAT")
+    labels, expected = (stories_by(vectors, each) for each in (found, sample_run.neighbours))
+    assert adjusted_rand_score(labels, expected) == 1 and expected.max() > 20
+    assert np.array_equal(labels < 0, expected < 0)
 
 
 def test_a_filter_may_leave_fewer_hits_than_one_asks_for(thousands):
@@ -348,28 +382,91 @@ def test_a_filter_may_leave_fewer_hits_than_one_asks_for(thousands):
     for chosen in [3], [3, 17, 2000], []:
         wanted = news["id"][chosen].tolist()
         ids, distances = search(client, "thousands", vectors[:1], 5, f"id in {wanted}")
-        assert ids.shape == distances.shape == (1, len(chosen)) and set(ids[0]) == set(wanted)
+        assert ids.shape == distances.shape == (1, 5) and set(ids[0, :len(chosen)]) == set(wanted)
         expected = np.sort(np.linalg.norm(vectors[chosen] - vectors[0], axis=1))
-        assert np.allclose(distances[0], expected, atol=1e-3)
+        assert np.allclose(distances[0, :len(chosen)], expected, atol=1e-3)
+        assert (ids[0, len(chosen):] == -1).all() and np.isnan(distances[0, len(chosen):]).all()
 
 
-def test_of_several_questions_each_has_as_many_hits_as_the_poorest(lite):
+def test_of_several_questions_none_loses_hits_because_another_has_few(lite):
     """HNSW with a filter finds three rows for one question, and two for another."""
     vectors = unit_vectors(2000)
     news = fill(lite, "holes", vectors)
     open_collection(lite, "holes", schema_for(vectors), "HNSW", "L2")
     expression = f"id in {news['id'][:3].tolist()}"
-    sizes = {search(lite, "holes", vectors[[row]], 5, expression)[0].size for row in range(40)}
-    ids, distances = search(lite, "holes", vectors[:40], 5, expression)
-    assert len(sizes) > 1  # or this test would prove nothing
-    assert ids.shape == distances.shape == (40, min(sizes))
+    alone = [search(lite, "holes", vectors[[row]], 5, expression) for row in range(40)]
+    together = search(lite, "holes", vectors[:40], 5, expression)
+    assert len({(ids >= 0).sum() for ids, _ in alone}) > 1  # or this test would prove nothing
+    for row, each in enumerate(alone):
+        assert all(np.allclose(one[0], many[row], atol=1e-4, equal_nan=True)
+                   for one, many in zip(each, together, strict=True))
 
 
-def test_a_question_within_a_story_that_has_no_headlines_has_no_answer(thousands):
-    client, news, vectors = thousands
-    news = news.assign(title=news["text"], cluster_name="")
-    answers = ask(client, "thousands", news, lambda _: vectors[:1], "question", "cluster == 7")
-    assert answers.empty and "distance" in answers
+def crowd(client, collection, vectors, kept):
+    """Store `vectors` with gaps, and rows of another run beside each; return our ids.
+
+    Of ours, only those in `kept` are stored; the other run's are nearer to each than any of ours.
+    """
+    random = np.random.default_rng(5)
+    ids = fill(client, collection, vectors)["id"]
+    others = np.float32(normalize(np.repeat(vectors, 3, axis=0)
+                                  + random.normal(scale=1e-3, size=(3 * len(vectors), 16))))
+    strangers = pd.DataFrame({"id": 10 ** 6 + np.arange(len(others)), "text": "?", "cluster": 1})
+    client.upsert(collection, as_rows(strangers, others))
+    tidy_collection(client, collection, ids.to_numpy()[~np.isin(np.arange(len(ids)), kept)])
+    return ids
+
+
+@pytest.mark.parametrize("kept", [range(90), range(0, 90, 2)])
+@pytest.mark.parametrize("index_type", ["FLAT", "HNSW"])
+def test_what_another_run_stored_or_deleted_meanwhile_changes_no_list(lite, kept, index_type):
+    vectors, collection = unit_vectors(90), f"crowded_{len(kept)}_{index_type}"
+    ids = crowd(lite, collection, vectors, kept)
+    open_collection(lite, collection, schema_for(vectors), index_type, "L2")
+    found = nearest_neighbours(lite, collection, ids, vectors, limit=6, batch=40)
+    expected = nearest(vectors, 6)
+    assert np.array_equal(found.rows, expected.rows) and found.is_exact == (index_type == "FLAT")
+    assert np.allclose(found.distances, expected.distances, atol=1e-3)
+
+
+def test_lists_that_end_early_are_filled_and_the_others_stay_as_they_were_found(lite):
+    """Five rows are left in Milvus: there are no more to be found, in either of two batches."""
+    vectors = unit_vectors(60)
+    ids = fill(lite, "ended_early", vectors)["id"]
+    tidy_collection(lite, "ended_early", ids.to_numpy()[5:])
+    found = nearest_neighbours(lite, "ended_early", ids, vectors, limit=8, batch=31)
+    expected = nearest(vectors, 8)
+    assert np.array_equal(found.rows, expected.rows)
+    assert np.allclose(found.distances, expected.distances, atol=1e-3)
+
+
+def itself_first(rows, distances, own):
+    """Return the list of one row with its own number at its head, by hand."""
+    pairs = [pair for pair in zip(rows, distances, strict=True) if pair[0] != own]
+    return [(own, 0.0), *pairs[:len(rows) - 1]]
+
+
+def test_each_row_comes_first_in_its_own_list_and_the_others_keep_their_order():
+    random = np.random.default_rng(11)
+    crowded_out = 0
+    for _ in range(200):
+        count, columns = random.integers(5, 30), random.integers(2, 5)
+        rows = np.array([random.permutation(count)[:columns] for _ in range(count)])
+        distances = np.sort(random.integers(0, 3, size=rows.shape) / 2, axis=1)
+        crowded_out += (rows != np.arange(count)[:, None]).all(axis=1).sum()
+        found = put_itself_first(rows.copy(), distances.copy())
+        for own, lists in enumerate(zip(rows, distances, strict=True)):
+            expected = itself_first(*lists, own)
+            assert list(zip(*(table[own] for table in found), strict=True)) == expected
+    assert crowded_out > 1000  # both kinds of lists came up
+
+
+@pytest.mark.parametrize("wanted, min_samples, count, searched", [
+    (16, None, 501, 16), (4, None, 501, 16), (40, None, 501, 40), (4, None, 9, 9),
+    (16, 3, 501, 16), (4, 3, 501, 4), (2, 3, 501, 4), (16, 60, 501, 61), (16, 6, 7, 7)])
+def test_enough_neighbours_are_searched_for_choosing_or_for_the_number_that_is_set(
+        wanted, min_samples, count, searched):
+    assert neighbours_to_search(wanted, min_samples, count) == searched
 
 
 @pytest.mark.parametrize("address, metric, size", [
@@ -382,7 +479,76 @@ def test_queries_are_sent_in_batches_that_fit_into_memory(address, metric, size)
     assert batch_size(address, metric, np.broadcast_to(np.float32(0), (10 ** 6, 1024))) >= 1
 
 
+# Asking
+
+def stories_of(vectors):
+    """Return `news` with made-up stories and leanings that Milvus has not heard of."""
+    random = np.random.default_rng(9)
+    cluster = np.where(random.random(len(vectors)) < 0.5, -1, (vectors[:, 0] > 0).astype(int))
+    leans_to = np.where((cluster < 0) & (random.random(len(vectors)) < 0.5), vectors[:, 0] > 0, -1)
+    return headlines(len(vectors)).assign(
+        title=[f"title {number}" for number in range(len(vectors))], cluster=cluster,
+        leans_to=leans_to)
+
+
+def test_the_answers_to_a_question_are_the_nearest_headlines_as_news_knows_them(thousands):
+    client, _, vectors = thousands
+    news, question = stories_of(vectors), np.float32(normalize([[2, 1, -1, 3]])[0])
+    lengths = np.linalg.norm(vectors - question, axis=1)
+    expected = np.argsort(lengths)[:8]
+    answers = ask(client, "thousands", news, question, limit=8)
+    assert list(answers.columns) == ["title", "cluster", "leans_to", "distance"]
+    assert answers["title"].tolist() == [f"title {row}" for row in expected]
+    for column in "cluster", "leans_to":
+        assert answers[column].tolist() == news[column][expected].tolist()
+    assert np.allclose(answers["distance"], lengths[expected], atol=2e-3)
+
+
+def test_a_question_within_a_story_that_has_no_headlines_has_no_answer(thousands):
+    client, _, vectors = thousands
+    answers = ask(client, "thousands", stories_of(vectors), vectors[0], "cluster == 7")
+    assert answers.empty and "distance" in answers
+
+
+@pytest.mark.parametrize("expression, kept", [("", 90), ("cluster == 1", 30), ("id >= 0", 90)])
+def test_rows_of_another_run_are_no_answers_and_take_no_answers_place(lite, expression, kept):
+    """Theirs are the nearest, and they call their story 1, too."""
+    vectors, collection = unit_vectors(90), f"asked_{kept}_{len(expression)}"
+    ids = crowd(lite, collection, vectors, range(90))
+    news = stories_of(vectors)
+    assert news["id"].equals(ids)
+    lite.upsert(collection, as_rows(news[:30].assign(cluster=1), vectors[:30]))
+    answers = ask(lite, collection, news, vectors[4], expression)
+    nearest_rows = np.argsort(np.linalg.norm(vectors[:kept] - vectors[4], axis=1))[:5]
+    assert answers["title"].tolist() == news["title"][nearest_rows].tolist()
+
+
+def test_where_nothing_is_known_of_the_letters_nothing_is_near(thousands):
+    client, _, vectors = thousands
+    news, nothing = stories_of(vectors), np.zeros(4, dtype="float32")
+    assert ask(client, "thousands", news, nothing).empty
+    assert place_headline(client, "thousands", news, nothing) == -1
+
+
+def test_a_new_headline_tells_what_three_of_its_five_nearest_tell_or_lean_to(thousands):
+    client, _, vectors = thousands
+    news = stories_of(vectors)
+    told = news["leans_to"].where(news["cluster"] < 0, news["cluster"]).to_numpy()
+    expected, by_stories_alone = [], []
+    questions = np.float32(normalize(np.random.default_rng(2).normal(size=(60, 4))))
+    for question in questions:
+        near = np.argsort(np.linalg.norm(vectors - question, axis=1))[:5]
+        for votes, found in (told, expected), (news["cluster"].to_numpy(), by_stories_alone):
+            found.append(next((story for story in (0, 1) if sum(votes[near] == story) >= 3), -1))
+    placed = [place_headline(client, "thousands", news, question) for question in questions]
+    assert placed == expected and set(placed) == {-1, 0, 1} and placed != by_stories_alone
+
+
 # The notebook's section
+
+FETCH, = [number for number, cell in enumerate(CODE) if "= fetch_embeddings(" in cell.source]
+STORE, = [number for number, cell in enumerate(CODE) if "embed(new[" in cell.source]
+
 
 def hashing(dimension=64):
     """A model that learns nothing from the texts, so what it made is kept, as that of BGE-M3 is."""
@@ -391,16 +557,27 @@ def hashing(dimension=64):
 
 
 def store(run, csv, embed, model="ours", **settings):
-    """Execute the sections that read and store, with this model; `embedded` has its texts."""
+    """Execute the cells that read and store, with this model; `embedded` has its texts."""
     settings = {"NEWS_CSV": csv} | settings
-    found = run.go_on(run(until="idea", **settings), "Headlines", **settings)
-    found.embedded = []
+    found = run(until="embed", **settings)
+    found.model, found.embedded, found.numbers = model, [], embed(["how many numbers?"])[0]
 
     def listed(texts):
         found.embedded += list(texts)
         return embed(texts)
-    found.model, found.embed = model, listed
-    return run.go_on(found, "Milvus", **settings)
+    found.embed = listed
+    return go_on(run, found, **settings)
+
+
+def go_on(run, found, **settings):
+    """Execute the cells after the model's, as far as the embeddings."""
+    found.made_by |= {"first": found.made_by["embed"] + 1, "last": FETCH}
+    return run.again(found, "first", "last", **settings)
+
+
+def newly_embedded(found):
+    """Return how many headlines were embedded to be stored, or to see whether the model changed."""
+    return len(set(found.embedded) & set(found.news["text"]))
 
 
 def stored_texts(found, collection=None):
@@ -418,37 +595,41 @@ def stored_right(found):
 
 
 def test_the_stories_are_noted_in_milvus(sample_run):
-    texts, labels = sample_run.news["text"], sample_run.labels
-    assert stored_texts(sample_run) == dict(zip(texts, labels, strict=True))
+    assert stored_texts(sample_run) == dict(
+        zip(sample_run.news["text"], sample_run.news["cluster"], strict=True))
 
 
-KILL_AT_THE_THIRD_CALL = """
-calls, alive = [], embed
+KILLED_IN_THE_SECOND_STEP = """
+steps, alive = [], embed
+def step_size():
+    return 1024  # as on a GPU
 def embed(texts):
-    calls.append(texts)
-    return alive(texts) if len(calls) < 3 else os.kill(os.getpid(), 9)"""  # 256 headlines are done
+    steps.append(texts)
+    return alive(texts) if len(steps) < 2 else os.kill(os.getpid(), 9)"""
 
 
 def test_a_run_that_was_killed_while_embedding_goes_on_and_shows_one_bar(
         run, checkpoint, sample, tmp_path, capfd):
-    sample[:300].to_csv(tmp_path / "a.csv", index=False)
+    titles = [f"{title} ({when})" for when in ("dawn", "noon", "dusk") for title in sample["title"]]
+    pd.DataFrame({"title": titles[:1100]}).to_csv(tmp_path / "a.csv", index=False)
     settings = {"NEWS_CSV": "a.csv", "EMBEDDING_MODEL": checkpoint}
-    sources = [source for word in ("Setup", "Headlines", "Embeddings")
-               for source in sections()[word] if not source.startswith("%")]
-    killed = executed(tmp_path, [*sources, KILL_AT_THE_THIRD_CALL, *sections()["Milvus"]],
+    sources = [cell.source for cell in CODE if not cell.source.startswith("%")]
+    start = sources.index(CODE[STORE].source)
+    killed = executed(tmp_path, [*sources[:start], KILLED_IN_THE_SECOND_STEP, sources[start]],
                       **settings)
     assert killed.status != 0 and "Kernel died" in killed.said
-    found = run.go_on(run(until="idea", **settings), "Headlines", "Embeddings", **settings)
-    embed, embedded = found.embed, []
-    found.embed = lambda texts: (embedded.extend(texts), embed(texts))[1]
+    found = run(until="embed", **settings)
+    embed, found.embedded = found.embed, []
+    found.embed = lambda texts: (found.embedded.extend(texts), embed(texts))[1]
     capfd.readouterr()
-    run.go_on(found, "Milvus", **settings)
-    assert 44 <= len(set(embedded)) <= 46  # one for its dimension, and one to try the model
+    go_on(run, found, **settings)
+    assert newly_embedded(found) == 76 + 1  # the first 1,024 are kept; one, to try the model
     assert len(re.findall(r"\r *0%\|", found.said)) == 1 and "".join(capfd.readouterr()) == ""
+    assert "76/76 [" in found.said
     assert stored_texts(found) == dict.fromkeys(found.news["text"], -1)
-    again = embed(found.news["text"][::10])  # of both runs, in other batches
-    assert found.embeddings.shape == (300, 1024)
-    assert np.linalg.norm(again - found.embeddings[::10], axis=1).max() < 0.05
+    again = embed(found.news["text"][::50])  # of both runs, in other batches
+    assert found.embeddings.shape == (1100, 1024)
+    assert np.linalg.norm(again - found.embeddings[::50], axis=1).max() < 0.05
 
 
 @pytest.mark.parametrize("where", ["lite", "server"])
@@ -459,7 +640,21 @@ def test_when_the_csv_changes_only_what_is_new_is_embedded(run, request, sample,
     for table, new in (sample[:300], 300), (changed, 1):
         table.to_csv(tmp_path / "a.csv", index=False)
         found = store(run, tmp_path / "a.csv", hashing(), **settings)
-        assert new <= len(set(found.embedded)) <= new + 2 and stored_right(found)
+        assert new <= newly_embedded(found) <= new + 1 and stored_right(found)
+
+
+def test_when_other_columns_are_read_nothing_that_is_stored_is_lost(run, sample, tmp_path):
+    """And where they are read as before, nothing is embedded again."""
+    sample[:60].assign(Body=[f"Body of {row}" for row in range(60)]).to_csv(
+        tmp_path / "a.csv", index=False)
+    first = store(run, tmp_path / "a.csv", hashing())
+    other = store(run, tmp_path / "a.csv", hashing(), DESCRIPTION_COLUMN="Body")
+    third = store(run, tmp_path / "a.csv", hashing(), TITLE_COLUMN="description")
+    assert len({first.collection, other.collection, third.collection}) == 3
+    assert all(map(stored_right, (first, other, third)))
+    assert all(newly_embedded(found) == len(found.news) for found in (first, other, third))
+    again = store(run, tmp_path / "a.csv", hashing())
+    assert newly_embedded(again) <= 1 and again.collection == first.collection
 
 
 def test_two_projects_with_the_same_relative_path_keep_their_rows(sample, tmp_path):
@@ -478,7 +673,14 @@ def test_two_projects_with_the_same_relative_path_keep_their_rows(sample, tmp_pa
         assert sizes == {found[0].collection: 40, found[1].collection: 50, "foreign": 7}
         assert all(map(stored_right, found))
         again = store(run, "data/news.csv", hashing(), MILVUS_ADDRESS=tmp_path / "m.db")
-        assert len(set(again.embedded)) <= 2 and stored_right(again)
+        assert newly_embedded(again) <= 1 and stored_right(again)
+
+
+def test_embeddings_that_another_run_has_deleted_are_missed_in_a_sentence(lite):
+    ids = fill(lite, "taken", unit_vectors(30))["id"]
+    tidy_collection(lite, "taken", ids.to_numpy()[10:13])
+    with pytest.raises(RuntimeError, match="^3 embeddings are no longer [^\n]*MILVUS_COLLECTION"):
+        fetch_embeddings(lite, "taken", ids)
 
 
 def test_where_the_model_was_changed_in_place_nothing_is_lost(run, sample, tmp_path):
@@ -499,7 +701,7 @@ def test_where_the_model_gives_no_numbers_the_batches_before_are_stored(run, sam
 
     def embed(texts):
         vectors = hashing()(texts)
-        if len(vectors) > 1 and bad != ["mended"]:
+        if len(vectors) > 20 and bad != ["mended"]:
             bad.append(list(texts)[20])
             vectors[20] = np.nan if len(bad) == 2 else vectors[20]
         return vectors
@@ -508,16 +710,12 @@ def test_where_the_model_gives_no_numbers_the_batches_before_are_stored(run, sam
     assert repr(bad[1].split("\n")[0][:100]) in str(error.value) and len(bad) == 2
     bad[:] = ["mended"]
     found = store(run, tmp_path / "a.csv", embed)
-    assert 44 <= len(set(found.embedded)) <= 46 and stored_right(found)
+    assert 44 <= newly_embedded(found) <= 45 and stored_right(found)
 
 
 def test_lsa_starts_its_collection_over(run, sample, tmp_path):
     """It learns from all headlines, and of fewer it makes fewer numbers."""
     for rows in 100, 40:
         sample[:rows].to_csv(tmp_path / "a.csv", index=False)
-        settings = {"NEWS_CSV": tmp_path / "a.csv"}
-        found = run.go_on(run(until="idea", **settings), "Headlines", "Embeddings", "Milvus",
-                          **settings)
+        found = run(until="embeddings", NEWS_CSV=tmp_path / "a.csv")
         assert count_rows(found.client, found.collection) == rows and stored_right(found)
-
-

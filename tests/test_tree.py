@@ -2,7 +2,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import complete_weights, nearest
 from notebook import (
+    connect_parts,
     find_tree,
     fit_hdbscan,
     hdbscan,
@@ -10,19 +12,18 @@ from notebook import (
     lightest_links,
     links_in_doubt,
     list_reach,
-    neighbour_pairs,
     order_table,
+    pair_weights,
     proof_sentence,
-    prove,
-    put_itself_first,
+    proof_table,
     spanning_tree,
+    weighted_pairs,
 )
 from scipy import sparse
 from scipy.cluster.hierarchy import linkage
 from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial.distance import pdist, squareform
 from sklearn.metrics import adjusted_rand_score
-from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 AXES = np.eye(64)
@@ -58,23 +59,6 @@ def make(case):
     return normalize(vectors).astype(np.float32)
 
 
-def nearest(vectors, limit):
-    """Return the exact neighbour table, the row itself first; found by scikit-learn."""
-    exact = NearestNeighbors(n_neighbors=limit, algorithm="brute").fit(vectors.astype(float))
-    distances, neighbours = exact.kneighbors(vectors.astype(float))
-    return put_itself_first(neighbours, distances)
-
-
-def complete_weights(vectors, min_samples=3):
-    """Return n x n weights of all pairs in double precision, by the rule of section 7."""
-    between = squareform(pdist(vectors.astype(float)))
-    core = np.sort(between, axis=1)[:, min_samples]
-    reachability = np.maximum(between, np.maximum(core[:, None], core))
-    weights = np.maximum(reachability, 0.05) + 1e-4 * between
-    np.fill_diagonal(weights, 0)
-    return weights
-
-
 def assert_minimum(tree, vectors, min_samples=3):
     """The tree is a spanning tree of these vectors, and its links weigh what the minimum's weigh.
 
@@ -96,14 +80,14 @@ CASES = ["stories of 60", "stories of 100", "stories of 300", "far groups", "two
 @pytest.mark.parametrize("case", CASES)
 def test_with_16_neighbours_the_tree_is_that_of_all_pairs(case):
     vectors = make(case)
-    tree = find_tree(vectors, *nearest(vectors, 16), is_exact=True, min_samples=3)[0]
+    tree = find_tree(vectors, nearest(vectors, 16), min_samples=3)[0]
     assert_minimum(tree, vectors)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_with_16_neighbours_every_label_is_that_of_all_pairs(case):
     vectors = make(case)
-    tree = find_tree(vectors, *nearest(vectors, 16), is_exact=True, min_samples=3)[0]
+    tree = find_tree(vectors, nearest(vectors, 16), min_samples=3)[0]
     labels = fit_hdbscan(tree, len(vectors), 3, len(vectors)).labels_
     dense = hdbscan.HDBSCAN(3, min_samples=1, metric="precomputed",
                             cluster_selection_persistence=0.001)
@@ -115,14 +99,11 @@ def test_with_16_neighbours_every_label_is_that_of_all_pairs(case):
 def test_the_lists_alone_are_not_enough_there(case):
     """Otherwise the tests above would prove nothing."""
     vectors = make(case)
-    neighbours, distances = nearest(vectors, 16)
-    core, edges = distances[:, 3], neighbour_pairs(neighbours, distances)
-    length = np.maximum(core[edges["start"]], core[edges["end"]])
-    edges["weight"] = np.maximum(np.maximum(edges["length"], length), 0.05) + 1e-4 * edges["length"]
-    tree = spanning_tree(edges, len(vectors))
+    neighbours = nearest(vectors, 16)
+    tree = spanning_tree(weighted_pairs(neighbours, 3), len(vectors))
     exact = minimum_spanning_tree(complete_weights(vectors)).sum()
     assert len(tree) < len(vectors) - 1 or tree["weight"].sum() > exact * (1 + 1e-5)
-    assert links_in_doubt(tree, list_reach(distances, is_exact=True))[0].any()
+    assert links_in_doubt(tree, list_reach(neighbours))[0].any()
 
 
 @pytest.mark.parametrize("limit", [4, 5, 8, 40, 150, 440])
@@ -132,14 +113,14 @@ def test_any_number_of_neighbours_gives_the_same_tree(limit):
     vectors = normalize(np.vstack([
         *[group(centre, 80, 0.8, random) for centre in normalize(random.normal(size=(5, 64)))],
         random.normal(size=(40, 64))])).astype(np.float32)
-    tree = find_tree(vectors, *nearest(vectors, limit), is_exact=True, min_samples=3)[0]
+    tree = find_tree(vectors, nearest(vectors, limit), min_samples=3)[0]
     assert_minimum(tree, vectors)
 
 
 @pytest.mark.parametrize("min_samples", [1, 2, 10, 15])
 def test_other_core_distances_are_proven_too(min_samples):
     vectors = make("stories of 60")
-    tree = find_tree(vectors, *nearest(vectors, 16), is_exact=True, min_samples=min_samples)[0]
+    tree = find_tree(vectors, nearest(vectors, 16), min_samples=min_samples)[0]
     assert_minimum(tree, vectors, min_samples)
 
 
@@ -203,15 +184,14 @@ def test_many_far_groups_are_joined_by_one_look_in_blocks():
     centres = normalize(random.normal(size=(150, 16)))
     vectors = normalize(np.vstack([group(centre, 20, 0.05, random) for centre in centres]))
     vectors = np.float32(vectors)
-    tree, looked_at = find_tree(vectors, *nearest(vectors, 6), is_exact=True, min_samples=3)
+    tree, looked_at = find_tree(vectors, nearest(vectors, 6), min_samples=3)
     assert looked_at >= 149
     assert_minimum(tree, vectors)
 
 
 def test_an_approximate_index_joins_groups_and_proves_nothing():
     vectors = make("far groups")
-    neighbours, distances = nearest(vectors, 16)
-    exact, joined = (find_tree(vectors, neighbours, distances, is_exact, min_samples=3)[0]
+    exact, joined = (find_tree(vectors, nearest(vectors, 16, is_exact), min_samples=3)[0]
                      for is_exact in (True, False))
     assert len(joined) == len(vectors) - 1 and joined["weight"].sum() >= exact["weight"].sum()
     said = proof_sentence(joined, 19, is_exact=False)
@@ -221,29 +201,57 @@ def test_an_approximate_index_joins_groups_and_proves_nothing():
 def test_with_an_approximate_index_only_groups_that_nothing_joins_are_looked_at():
     for case, groups in ("stories of 100", 1), ("far groups", 20):
         vectors = make(case)
-        neighbours, distances = nearest(vectors, 16)
-        edges = neighbour_pairs(neighbours, distances).assign(weight=1.0)
-        unjoined = len(vectors) - len(spanning_tree(edges, len(vectors)))
-        looks = {is_exact: find_tree(vectors, neighbours, distances, is_exact, min_samples=3)[1]
+        pairs = weighted_pairs(nearest(vectors, 16), 3)
+        unjoined = len(vectors) - len(spanning_tree(pairs, len(vectors)))
+        looks = {is_exact: find_tree(vectors, nearest(vectors, 16, is_exact), min_samples=3)[1]
                  for is_exact in (True, False)}
         assert looks[False] == unjoined - 1 == groups - 1 and looks[True] >= 8, case
 
 
 def test_what_is_said_of_the_proof_is_counted():
     vectors = make("stories of 100")
-    neighbours, distances = nearest(vectors, 16)
-    edges = neighbour_pairs(neighbours, distances)
-    core, ends = distances[:, 3], (edges["start"], edges["end"])
-    heavier = np.maximum(core[ends[0]], core[ends[1]])
-    edges["weight"] = np.maximum(edges["length"], heavier) + 1e-4 * edges["length"]
-    lists_tree, reach = spanning_tree(edges, len(core)), list_reach(distances, is_exact=True)
-    in_doubt = sum(max(smaller["reach"], larger["reach"]) < weight
-                   for weight, smaller, larger in joined_groups(lists_tree, reach))
-    tree, looked_at = prove(lists_tree, reach, core, vectors)
+    neighbours = nearest(vectors, 16)
+    lists_tree = spanning_tree(weighted_pairs(neighbours, 3), len(vectors))
+    in_doubt = sum(max(smaller["reach"], larger["reach"]) < weight for weight, smaller, larger
+                   in joined_groups(lists_tree, neighbours.distances[:, -1] * 1.0001))
+    tree, looked_at = find_tree(vectors, neighbours, min_samples=3)
     said = proof_sentence(tree, looked_at, is_exact=True)
     assert looked_at == in_doubt > 0
     assert f"{len(tree)} links: {len(tree) - in_doubt} proven by the lists" in said
     assert f"{in_doubt} by a look" in said and said.endswith("All links are proven.")
+
+
+def test_parts_are_tied_to_the_first_row_by_links_heavier_than_all_others():
+    tree = pd.DataFrame({"start": [1, 4, 2], "end": [3, 5, 0], "weight": [1.0, 4.0, 2.0]})
+    ties = connect_parts(tree, 7)[3:]
+    assert ties["start"].tolist() == [0, 0, 0] and ties["weight"].tolist() == [6.0] * 3
+    assert sorted(ties["end"]) == [1, 4, 6]  # the first rows of 1-3, 4-5 and 6
+    assert connect_parts(pd.concat([tree, ties]), 7)["start"].size == 6  # nothing is left to tie
+
+
+def test_pairs_are_all_entries_of_all_lists():
+    vectors = make("stories of 60")
+    between = squareform(pdist(vectors.astype(float)))
+    pairs = weighted_pairs(nearest(vectors, 9), 4)
+    expected = {(row, other): between[row, other] for row in range(len(vectors))
+                for other in between[row].argsort(kind="stable")[1:9]}
+    assert pairs.set_index(["start", "end"])["length"].to_dict() == pytest.approx(expected)
+    weights = complete_weights(vectors, 4)
+    assert pairs["weight"].to_numpy() == pytest.approx(weights[pairs["start"], pairs["end"]])
+
+
+def test_the_table_of_the_proof_says_what_lists_leave_out():
+    """Believed or proven, short or long, beside all pairs."""
+    vectors = make("stories of 60")
+    table = proof_table(vectors, nearest(vectors, 16), 3, 3, 0)
+    exact = minimum_spanning_tree(complete_weights(vectors)).sum()
+    proven = table.index.str.contains("proven") | (table.index == "all pairs")
+    weights, agreement = table["weight"].astype(float), table["agreement"].astype(float)
+    assert table.index.tolist() == ["all pairs", "lists of 4, believed", "lists of 4, proven",
+                                    "lists of 16, believed", "lists of 16, proven"]
+    assert weights[proven].tolist() == pytest.approx([exact] * 3, abs=1e-3)
+    assert (agreement[proven] == 1).all() and (agreement[~proven] < 0.99).all()
+    assert table["groups looked at"]["lists of 4, proven"] > 30
 
 
 @pytest.mark.parametrize("seed", [0, 2, 5])
@@ -256,37 +264,32 @@ def test_clusters_that_live_for_no_time_do_not_decide(seed):
     weight = np.maximum(between, np.maximum(core[:, None], core)) + 1e-4 * between
     for shuffle in range(5):
         place = np.random.default_rng(shuffle).permutation(len(points))
-        edges = {"start": place[start], "end": place[end], "weight": weight[start, end]}
-        tree = spanning_tree(pd.DataFrame(edges), len(points))
-        labels.append(fit_hdbscan(tree, len(points), 3, len(points)).labels_[place])
+        pairs = {"start": place[start], "end": place[end], "weight": weight[start, end]}
+        tree = spanning_tree(pd.DataFrame(pairs), len(points))
+        labels.append(fit_hdbscan(tree, len(points)).labels_[place])
     assert labels[0].max() > 0
     assert [adjusted_rand_score(labels[0], other) for other in labels[1:]] == [1.0] * 4
 
 
 def test_no_story_is_larger_than_the_limit_and_without_clusters_all_is_noise():
     vectors = make("one giant")
-    tree = find_tree(vectors, *nearest(vectors, 16), is_exact=True, min_samples=3)[0]
+    tree = find_tree(vectors, nearest(vectors, 16), min_samples=3)[0]
     free = np.bincount(fit_hdbscan(tree, 1000, 3, 1000).labels_ + 1)[1:]
     limited = np.bincount(fit_hdbscan(tree, 1000, 3, 250).labels_ + 1)[1:]
     assert free.max() > 250 >= limited.max() and len(limited) > len(free)
     assert set(fit_hdbscan(tree, 1000, 600, 1000).labels_) == {-1}
 
 
-def test_only_ties_and_ordinary_clustering_depend_on_the_order_of_the_rows(sample_run):
+def test_without_the_tie_breaker_stories_depend_on_the_order_of_the_rows(sample_run):
     found = sample_run
-    table = order_table(found.embeddings, found.neighbours, found.distances, True, 3, 3, 125)
-    ordinary = hdbscan.HDBSCAN(3, min_samples=3).fit_predict
-    straight, turned = ordinary(found.embeddings), ordinary(found.embeddings[::-1])[::-1]
-    column = table.iloc[:, 0]
-    assert column["ordinary HDBSCAN"] == pytest.approx(adjusted_rand_score(straight, turned))
-    assert column["ordinary HDBSCAN"] < 0.99 and column["ours without the tie-breaker"] < 0.99
-    assert column["ours"] == 1
+    column = order_table(found.embeddings, found.neighbours, 3, 3, 0).iloc[:, 0]
+    assert column["as they are"] == 1 and column["without the tie-breaker"] < 0.99
 
 
-def test_equal_vectors_have_themselves_as_first_neighbour():
-    """Also where so many are equal that a row is crowded out of its own list."""
-    neighbours = np.array([[0, 1, 2], [0, 1, 2], [1, 0, 2], [0, 1, 2]])
-    distances = np.array([[0, 0, .1], [0, 0, .1], [0, 0, .1], [0.0, 0, .1]])
-    found, lengths = put_itself_first(neighbours, distances)
-    assert found.tolist() == [[0, 1, 2], [1, 0, 2], [2, 1, 0], [3, 0, 1]]
-    assert lengths.tolist() == [[0, 0, .1], [0, 0, .1], [0, 0, 0], [0, 0, 0]]
+def test_of_links_that_reach_as_far_the_longer_is_heavier():
+    """Weights by hand: the greatest of the three, never below 0.05, and a ten-thousandth."""
+    assert pair_weights(1, 18, 19) == pytest.approx(19.0001)
+    assert pair_weights(0.9, 0.2, 0.3) == pytest.approx(0.90009)
+    assert pair_weights(0.0, 0.0, 0.01) == pytest.approx(0.05)
+    assert pair_weights(0.4, 0.5, 0.1, tie_breaker=0) == pytest.approx(0.5)
+    assert pair_weights(0.4, 0.5, 0.1) < pair_weights(0.41, 0.5, 0.1)

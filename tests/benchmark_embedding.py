@@ -11,7 +11,6 @@ into padding, or into trying out a batch, does not count.
 import argparse
 import platform
 import time
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import mock
 

@@ -29,6 +29,7 @@ python tests/benchmark.py --embedding [--layers 24] [--repeat 2]
     Headlines per second through a model of BGE-M3's size with random weights; 2 GB of disk and
     8 GB of memory.
 """
+
 import argparse
 import json
 from pathlib import Path
@@ -54,37 +55,54 @@ from notebook import PATH as NOTEBOOK
 
 def arguments():
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--labelled", type=Path, help="a CSV with the columns title and story")
-    parser.add_argument("--embeddings", nargs="+", default=["lsa"],
-                        help="of --labelled: lsa, .npy files, or models' folders")
+    parser.add_argument(
+        "--embeddings",
+        nargs="+",
+        default=["lsa"],
+        help="of --labelled: lsa, .npy files, or models' folders",
+    )
     parser.add_argument("--cut", type=int, nargs=2, help="of --labelled: headlines a story keeps")
     parser.add_argument("--among", type=int, default=0, help="of --cut: headlines not cut")
-    parser.add_argument("--orders", type=int, default=5,
-                        help="of --labelled: orders of the rows for the other ways")
+    parser.add_argument(
+        "--orders", type=int, default=5, help="of --labelled: orders of the rows for the other ways"
+    )
     parser.add_argument("--drop", type=float, help="of --labelled: the share to leave out")
     parser.add_argument("--proof", action="store_true", help="examine the proof, not the ways")
     parser.add_argument("--far", type=int, nargs=2, help="of --proof: how many groups, how large")
     parser.add_argument("--sections", type=int, nargs="+", default=[], help="how many headlines")
     parser.add_argument("--notebook", type=Path, default=NOTEBOOK, help="of --sections")
     parser.add_argument("--rows", type=int, nargs="+", default=[], help="how many random vectors")
-    parser.add_argument("--ways", nargs="+", choices=[*NOTEBOOK_WAYS, *OTHER_WAYS],
-                        default=["lite", "server", "server-hnsw", *OTHER_WAYS], help="of --rows")
+    parser.add_argument(
+        "--ways",
+        nargs="+",
+        choices=[*NOTEBOOK_WAYS, *OTHER_WAYS],
+        default=["lite", "server", "server-hnsw", *OTHER_WAYS],
+        help="of --rows",
+    )
     parser.add_argument("--save", type=Path, help="write the figures of --rows here, as JSON")
     parser.add_argument("--load", type=Path, nargs="+", default=[], help="take these figures, too")
     parser.add_argument("--chart", type=Path, help="draw the figures here, as SVG or PNG")
     parser.add_argument("--table", type=int, help="how many points")
     parser.add_argument("--embedding", action="store_true", help="measure the embedding")
     parser.add_argument("--layers", type=int, default=24, help="of the model; less: a quick check")
-    parser.add_argument("--repeat", type=int, default=2,
-                        help="of --embedding: take the best of so many; of --drop: draw so often")
+    parser.add_argument(
+        "--repeat",
+        type=int,
+        default=2,
+        help="of --embedding: take the best of so many; of --drop: draw so often",
+    )
     return parser.parse_args()
 
 
 def main():
     given = arguments()
-    print(f"{N_NEIGHBORS=}, MIN_SAMPLES={MIN_SAMPLES or 'as the data chooses'},",
-          f"{MIN_CLUSTER_SIZE=}, MAX_CLUSTER_SIZE={MAX_CLUSTER_SIZE or 'as the data chooses'}\n")
+    print(
+        f"{N_NEIGHBORS=}, MIN_SAMPLES={MIN_SAMPLES or 'as the data chooses'},",
+        f"{MIN_CLUSTER_SIZE=}, MAX_CLUSTER_SIZE={MAX_CLUSTER_SIZE or 'as the data chooses'}\n",
+    )
     if given.proof:
         examine(given)
     elif given.drop:
@@ -110,6 +128,7 @@ def main():
         from benchmark_embedding import (
             measure_embedding,  # transformers is no part of the others
         )
+
         measure_embedding(given.layers, given.repeat)
 
 

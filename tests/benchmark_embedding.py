@@ -8,6 +8,7 @@ On a GPU, where there is one, and what is measured is said. The model has BGE-M3
 weights; 2 GB of disk and 8 GB of memory. TFLOP/s are those of the texts' own tokens: what goes
 into padding, or into trying out a batch, does not count.
 """
+
 import argparse
 import platform
 import time
@@ -44,9 +45,16 @@ def make_model(folder, texts, layers):
     torch.manual_seed(0)
     tokenizer = XLMRobertaTokenizer().train_new_from_iterator(texts, 3000, show_progress=False)
     tokenizer.save_pretrained(folder)
-    XLMRobertaModel(XLMRobertaConfig(
-        vocab_size=3000, hidden_size=1024, num_hidden_layers=layers, num_attention_heads=16,
-        intermediate_size=4096, max_position_embeddings=8194)).save_pretrained(folder)
+    XLMRobertaModel(
+        XLMRobertaConfig(
+            vocab_size=3000,
+            hidden_size=1024,
+            num_hidden_layers=layers,
+            num_attention_heads=16,
+            intermediate_size=4096,
+            max_position_embeddings=8194,
+        )
+    ).save_pretrained(folder)
     return str(folder)
 
 
@@ -60,17 +68,20 @@ def bare_loop(folder, batch, **kind):
     def embed(texts):
         found = []
         for part in batches(len(texts), batch):
-            tokens = tokenizer(texts[part], padding=True, truncation=True, max_length=512,
-                               return_tensors="pt").to(device)
+            tokens = tokenizer(
+                texts[part], padding=True, truncation=True, max_length=512, return_tensors="pt"
+            ).to(device)
             found.append(model(**tokens).last_hidden_state[:, 0].float().cpu())
         return torch.nn.functional.normalize(torch.cat(found), dim=1).numpy()
+
     return embed
 
 
 def in_steps(embed):
     """Return a function that embeds texts step by step, as the notebook does."""
     return lambda texts: np.concatenate(
-        [embed(texts[part]) for part in batches(len(texts), step_size())])
+        [embed(texts[part]) for part in batches(len(texts), step_size())]
+    )
 
 
 def no_bfloat16():
@@ -89,8 +100,8 @@ def count_operations(lengths, layers, width=1024, inner=4096):
 
     For each token, the products with the matrices of a layer, four of width x width and two of
     width x inner; for each pair of tokens of a text, two products of lists of `width` numbers."""
-    matrices = 2 * lengths * (4 * width ** 2 + 2 * width * inner)
-    attention = 4 * lengths ** 2 * width
+    matrices = 2 * lengths * (4 * width**2 + 2 * width * inner)
+    attention = 4 * lengths**2 * width
     return layers * (matrices + attention).sum()
 
 
@@ -99,8 +110,10 @@ def describe_device():
     if ON_GPU:
         return f"{torch.cuda.get_device_name(0)}, of {torch.cuda.device_count()}, float16"
     capable = [name for name, has_it in torch.cpu.get_capabilities().items() if has_it]
-    return (f"{platform.machine()}, {torch.get_num_threads()} threads, bfloat16: "
-            f"{[name for name in capable if 'bf16' in name]}")
+    return (
+        f"{platform.machine()}, {torch.get_num_threads()} threads, bfloat16: "
+        f"{[name for name in capable if 'bf16' in name]}"
+    )
 
 
 def peak_memory(embed, texts):
@@ -108,7 +121,7 @@ def peak_memory(embed, texts):
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     embed(texts)
-    return torch.cuda.max_memory_reserved() / 2 ** 30
+    return torch.cuda.max_memory_reserved() / 2**30
 
 
 def measure_ways(ways, texts, operations, repeat):
@@ -121,8 +134,10 @@ def measure_ways(ways, texts, operations, repeat):
         found[way] = embed(texts)
         best[way] = min(best[way], time.perf_counter() - started)
     for way, seconds in best.items():
-        print(f"{way}: {len(texts) / seconds:,.2f} headlines/s, {operations / seconds / 1e12:.2f} "
-              f"TFLOP/s, {best['bare loop, 16 at a time'] / seconds:.2f} times the bare loop")
+        print(
+            f"{way}: {len(texts) / seconds:,.2f} headlines/s, {operations / seconds / 1e12:.2f} "
+            f"TFLOP/s, {best['bare loop, 16 at a time'] / seconds:.2f} times the bare loop"
+        )
     return found
 
 
@@ -130,10 +145,13 @@ def compare(way, vectors, exact):
     """Print how far vectors are from those of a bare loop in float32."""
     between, exactly = (each.astype(float) @ each.T.astype(float) for each in (vectors, exact))
     near, nearest = (np.argsort(-each, axis=1)[:, 1:16] for each in (between, exactly))
-    common = np.mean([len(set(one) & set(other)) / 15
-                      for one, other in zip(near, nearest, strict=True)])
-    print(f"{way} against float32: cosine at least {(vectors * exact).sum(axis=1).min():.6f}; "
-          f"15 nearest in common {common:.1%}; not finite {(~np.isfinite(vectors)).sum()}")
+    common = np.mean(
+        [len(set(one) & set(other)) / 15 for one, other in zip(near, nearest, strict=True)]
+    )
+    print(
+        f"{way} against float32: cosine at least {(vectors * exact).sum(axis=1).min():.6f}; "
+        f"15 nearest in common {common:.1%}; not finite {(~np.isfinite(vectors)).sum()}"
+    )
 
 
 def measure_embedding(layers, repeat):
@@ -142,14 +160,18 @@ def measure_embedding(layers, repeat):
     with TemporaryDirectory() as folder:
         folder = make_model(folder, texts[:501], layers)
         lengths = count_tokens(folder, texts)
-        print(f"{describe_device()}; torch {torch.__version__}; {layers} layers; {len(texts):,} "
-              f"headlines of {lengths.mean():.1f} tokens, {step_size()} a step")
+        print(
+            f"{describe_device()}; torch {torch.__version__}; {layers} layers; {len(texts):,} "
+            f"headlines of {lengths.mean():.1f} tokens, {step_size()} a step"
+        )
         ways = {"notebook": in_steps(load_bge_m3(folder))}
         if ON_GPU:
-            long = [" ".join(texts[row:row + 20]) for row in range(step_size())]
+            long = [" ".join(texts[row : row + 20]) for row in range(step_size())]
             shortest = count_tokens(folder, long).min()
-            print(f"memory: {peak_memory(ways['notebook'], texts[:step_size()]):.2f} GiB; where "
-                  f"each text has {shortest} tokens, {peak_memory(ways['notebook'], long):.2f} GiB")
+            print(
+                f"memory: {peak_memory(ways['notebook'], texts[: step_size()]):.2f} GiB; where "
+                f"each text has {shortest} tokens, {peak_memory(ways['notebook'], long):.2f} GiB"
+            )
             ways["bare loop, 128 at a time"] = bare_loop(folder, 128, **SHORTER)
         else:
             with no_bfloat16():
@@ -163,7 +185,8 @@ def measure_embedding(layers, repeat):
 
 def main():
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--layers", type=int, default=24, help="of the model; less: a quick check")
     parser.add_argument("--repeat", type=int, default=2, help="take the best of so many")
     given = parser.parse_args()

@@ -3,6 +3,7 @@
 N_NEIGHBORS, MIN_SAMPLES, MIN_CLUSTER_SIZE and MAX_CLUSTER_SIZE come from the environment, as in the
 notebook. `embeddings` are n x d unit vectors (float32), `labels` n story numbers, -1 for noise.
 """
+
 import io
 import os
 import warnings
@@ -34,10 +35,18 @@ from sklearn.neighbors import NearestNeighbors
 
 N_NEIGHBORS, MIN_SAMPLES, MIN_CLUSTER_SIZE, MAX_CLUSTER_SIZE = (
     whole_number(name, os.environ.get(name) or SETTINGS[name][0], *NUMBERS[name])
-    for name in ("N_NEIGHBORS", "MIN_SAMPLES", "MIN_CLUSTER_SIZE", "MAX_CLUSTER_SIZE"))
+    for name in ("N_NEIGHBORS", "MIN_SAMPLES", "MIN_CLUSTER_SIZE", "MAX_CLUSTER_SIZE")
+)
 STAGE_OF = {  # what a cell makes, a variable or a column of `news`: the stage that it belongs to
-    "schema": "store", "new": "store", "embeddings": "store", "neighbours": "neighbours",
-    "candidates": "choice", "tree": "tree", "clusterer": "stories", "x": "map"}
+    "schema": "store",
+    "new": "store",
+    "embeddings": "store",
+    "neighbours": "neighbours",
+    "candidates": "choice",
+    "tree": "tree",
+    "clusterer": "stories",
+    "x": "map",
+}
 warnings.filterwarnings("ignore", message="precomputed_knn")
 
 

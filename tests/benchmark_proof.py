@@ -1,4 +1,5 @@
 """Is the proven tree that of all pairs, and what does it take: `benchmark.py --proof`."""
+
 import time
 
 import numpy as np
@@ -42,7 +43,7 @@ def tree_of_all_pairs(vectors, core):
     weights, begin = pdist(vectors), 0
     for row in range(len(core) - 1):
         part = slice(begin, begin := begin + len(core) - 1 - row)
-        weights[part] = pair_weights(weights[part], core[row], core[row + 1:])
+        weights[part] = pair_weights(weights[part], core[row], core[row + 1 :])
     first_rows, links = list(range(len(core))), []
     for one, other, weight, _ in linkage(weights, "single"):
         links.append((first_rows[int(one)], first_rows[int(other)], weight))

@@ -1,4 +1,5 @@
 """Seconds of each section of a notebook, as a reader waits: `benchmark.py --sections`."""
+
 import os
 import re
 import tempfile
@@ -16,18 +17,31 @@ SLOWEST = 3  # cells that are named
 def time_sections(path, counts):
     """Print seconds of the sections of a notebook for so many headlines, and its slowest cells."""
     runs = {count: seconds_of_cells(run(path, count)) for count in counts}
-    columns = {count: cells.groupby("section", sort=False)["seconds"].sum()
-               for count, cells in runs.items()}
+    columns = {
+        count: cells.groupby("section", sort=False)["seconds"].sum()
+        for count, cells in runs.items()
+    }
     table = pd.DataFrame(columns).fillna(0.0)
     table.loc["all sections"] = table.sum()
-    print_table([{"section": section} | {f"{count:,}": f"{short(row[count])} s" for count in counts}
-                 for section, row in table.iterrows()])
+    print_table(
+        [
+            {"section": section} | {f"{count:,}": f"{short(row[count])} s" for count in counts}
+            for section, row in table.iterrows()
+        ]
+    )
     print()
-    print_table([
-        {"headlines": f"{count:,}", "seconds": short(cell.seconds), "section": cell.section,
-         "the cell ends in": f"`{cell.end}`"}
-        for count, cells in runs.items()
-        for cell in cells.nlargest(SLOWEST, "seconds").itertuples()])
+    print_table(
+        [
+            {
+                "headlines": f"{count:,}",
+                "seconds": short(cell.seconds),
+                "section": cell.section,
+                "the cell ends in": f"`{cell.end}`",
+            }
+            for count, cells in runs.items()
+            for cell in cells.nlargest(SLOWEST, "seconds").itertuples()
+        ]
+    )
 
 
 def run(path, count):
@@ -41,10 +55,15 @@ def run(path, count):
     with tempfile.TemporaryDirectory() as folder:
         titles = pd.DataFrame({"title": make_titles(make_truth(count))})
         titles.to_csv(Path(folder) / "titles.csv", index=False)
-        settings = {"NEWS_CSV": "titles.csv", "EMBEDDING_MODEL": "lsa", "OUTPUT_DIR": "output",
-                    "MILVUS_ADDRESS": "./milvus.db"}
-        client = NotebookClient(notebook, timeout=None, record_timing=True,
-                                resources={"metadata": {"path": folder}})
+        settings = {
+            "NEWS_CSV": "titles.csv",
+            "EMBEDDING_MODEL": "lsa",
+            "OUTPUT_DIR": "output",
+            "MILVUS_ADDRESS": "./milvus.db",
+        }
+        client = NotebookClient(
+            notebook, timeout=None, record_timing=True, resources={"metadata": {"path": folder}}
+        )
         client.execute(env=os.environ | settings)
     return notebook.cells
 
@@ -56,8 +75,14 @@ def seconds_of_cells(cells):
         if cell.cell_type == "markdown":
             section = (re.findall(r"^## (.+)$", cell.source, re.MULTILINE) or [section])[-1]
         elif times := cell.metadata.get("execution"):
-            started, ended = (pd.Timestamp(times[name]) for name in
-                              ("iopub.status.busy", "shell.execute_reply"))
-            found.append({"section": section, "seconds": (ended - started).total_seconds(),
-                          "end": cell.source.strip().splitlines()[-1].strip()})
+            started, ended = (
+                pd.Timestamp(times[name]) for name in ("iopub.status.busy", "shell.execute_reply")
+            )
+            found.append(
+                {
+                    "section": section,
+                    "seconds": (ended - started).total_seconds(),
+                    "end": cell.source.strip().splitlines()[-1].strip(),
+                }
+            )
     return pd.DataFrame(found)

@@ -4,6 +4,7 @@ table. Linux only.
 Each way runs in a process of its own, after UMAP has been compiled. Memory is a stage's peak beyond
 the imports.
 """
+
 import io
 import os
 import re
@@ -33,8 +34,12 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 NOTEBOOK_WAYS = {  # with what is set besides the address
-    "lite": {}, "lite-l2": {"METRIC_TYPE": "L2"}, "lite-hnsw": {"INDEX_TYPE": "HNSW"},
-    "server": {}, "server-hnsw": {"INDEX_TYPE": "HNSW"}}
+    "lite": {},
+    "lite-l2": {"METRIC_TYPE": "L2"},
+    "lite-hnsw": {"INDEX_TYPE": "HNSW"},
+    "server": {},
+    "server-hnsw": {"INDEX_TYPE": "HNSW"},
+}
 OTHER_WAYS = "published", "no-database", "umap-first"
 
 
@@ -42,7 +47,7 @@ def make_truth(rows, random=None):
     """Return the cluster of each row: 3 to 20 rows have the same, a fifth of them none (-1)."""
     random = random or np.random.default_rng(rows)
     sizes = random.integers(3, 21, size=rows)
-    sizes = sizes[:np.searchsorted(np.cumsum(sizes), rows * 0.8)]
+    sizes = sizes[: np.searchsorted(np.cumsum(sizes), rows * 0.8)]
     truth = np.repeat(np.arange(len(sizes)), sizes)
     return np.concatenate([truth, np.full(rows - len(truth), -1)])
 
@@ -63,8 +68,10 @@ def make_vectors(rows):
 def make_titles(truth):
     """Return different titles of ten invented words: one counts, two are those of the cluster."""
     common = np.minimum(np.random.default_rng(0).zipf(1.3, size=(len(truth), 7)), 5000)
-    return [f"headline{row} story{own}a story{own}b " + " ".join(f"word{word}" for word in words)
-            for row, (own, words) in enumerate(zip(truth, common, strict=True))]
+    return [
+        f"headline{row} story{own}a story{own}b " + " ".join(f"word{word}" for word in words)
+        for row, (own, words) in enumerate(zip(truth, common, strict=True))
+    ]
 
 
 def memory(field, process="self"):
@@ -111,8 +118,9 @@ def notebook_way(vectors, titles, **settings):
     proven."""
     pd.DataFrame({"title": titles}).to_csv("titles.csv", index=False)
     stages = Stages()
-    found = run_cells(dict(zip(titles, vectors, strict=True)),
-                      settings | {"NEWS_CSV": "titles.csv"}, stages)
+    found = run_cells(
+        dict(zip(titles, vectors, strict=True)), settings | {"NEWS_CSV": "titles.csv"}, stages
+    )
     found["client"].close()
     labels = np.empty(len(titles), dtype=int)
     labels[found["news"]["row"]] = found["labels"]
@@ -136,7 +144,7 @@ def published_way(vectors, stages):
     with stages.measure("neighbours"):
         matrix = np.full([len(vectors)] * 2, np.inf)
         for start in range(0, len(vectors), 10):
-            part = vectors[start:start + 10]
+            part = vectors[start : start + 10]
             found = client.search("published", part, limit=50, output_fields=["id"])
             for row, hits in enumerate(found, start):
                 for hit in hits:
@@ -166,7 +174,8 @@ def work(way, file, titles, address):
         compile_umap(len(vectors))
         if way in NOTEBOOK_WAYS:
             labels, neighbours, stages, proof = notebook_way(
-                vectors, titles, MILVUS_ADDRESS=address, **NOTEBOOK_WAYS[way])
+                vectors, titles, MILVUS_ADDRESS=address, **NOTEBOOK_WAYS[way]
+            )
         else:
             labels, stages = other_way(way, vectors)
     return labels, neighbours, {"seconds": stages.seconds, "MB": stages.megabytes} | proof
@@ -205,8 +214,12 @@ def compare_speed(rows, ways):
                 figures |= measured
             except Exception as problem:  # noqa: BLE001 (whatever it is, it is written down)
                 figures["failed"] = f"{type(problem).__name__}: {problem}"
-            yield [done | quality(done["way"], labels, neighbours, truth) if "seconds" in done
-                   else done for done in all_figures]
+            yield [
+                done | quality(done["way"], labels, neighbours, truth)
+                if "seconds" in done
+                else done
+                for done in all_figures
+            ]
 
 
 def quality(way, labels, neighbours, truth):
@@ -215,8 +228,11 @@ def quality(way, labels, neighbours, truth):
     Recall is the share of the exact nearest neighbours that are found. The others are adjusted Rand
     indices, for which all noise is one cluster.
     """
-    found = {"clusters": int(labels[way].max() + 1), "noise": float(np.mean(labels[way] < 0)),
-             "truth": adjusted_rand_score(truth, labels[way])}
+    found = {
+        "clusters": int(labels[way].max() + 1),
+        "noise": float(np.mean(labels[way] < 0)),
+        "truth": adjusted_rand_score(truth, labels[way]),
+    }
     if "no-database" in labels:
         found["all pairs"] = adjusted_rand_score(labels["no-database"], labels[way])
     exact = [name for name in labels if name in NOTEBOOK_WAYS and "hnsw" not in name]
@@ -252,8 +268,10 @@ def measure_table(rows):
     reach = list_reach(Neighbours(neighbours, distances, True))
     in_doubt = links_in_doubt(tree, reach)[0].sum()
     peak = max(stages.megabytes.values())
-    print(f"{rows:,} rows x {N_NEIGHBORS} neighbours to labels (MIN_SAMPLES={samples}): tree "
-          f"{stages.seconds['tree']:.1f} s, stories {stages.seconds['stories']:.1f} s; peak "
-          f"{(stages.before + peak) / 1024:.1f} GB, of which {peak / 1024:.1f} GB beyond imports "
-          f"and table; {joined:,} groups joined, {in_doubt:,} a proof would look at; "
-          f"{labels.max() + 1:,} clusters, {np.mean(labels < 0):.0%} noise")
+    print(
+        f"{rows:,} rows x {N_NEIGHBORS} neighbours to labels (MIN_SAMPLES={samples}): tree "
+        f"{stages.seconds['tree']:.1f} s, stories {stages.seconds['stories']:.1f} s; peak "
+        f"{(stages.before + peak) / 1024:.1f} GB, of which {peak / 1024:.1f} GB beyond imports "
+        f"and table; {joined:,} groups joined, {in_doubt:,} a proof would look at; "
+        f"{labels.max() + 1:,} clusters, {np.mean(labels < 0):.0%} noise"
+    )

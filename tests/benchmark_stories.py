@@ -1,4 +1,5 @@
 """Which way finds the stories that people have told apart: `benchmark.py --labelled CSV`."""
+
 import io
 from contextlib import redirect_stdout
 from functools import partial
@@ -42,8 +43,11 @@ OTHER_WAYS = {  # name: from vectors to labels
     **{f"UMAP first, {size}": partial(umap_first, min_cluster_size=size) for size in (3, 5, 10)},
     **{f"Leiden, {resolution}": partial(leiden, resolution=resolution) for resolution in (1, 20)},
     "EVoC": evoc_clusters,
-    **{f"PLSCAN, {samples}, {measure}": partial(plscan, min_samples=samples, measure=measure)
-       for samples in (3, 5) for measure in ("size", "size-density")},
+    **{
+        f"PLSCAN, {samples}, {measure}": partial(plscan, min_samples=samples, measure=measure)
+        for samples in (3, 5)
+        for measure in ("size", "size-density")
+    },
 }
 FORMATS = {"stories": ".0f", "noise": ".0%", "noise, joined": ".0%"}  # or .3f
 
@@ -66,9 +70,11 @@ def cut_stories(truth, low, high, among=0):
     among: so many headlines of other stories are added. Then the first half of the stories, by
     name, is cut, and the others are of the second half."""
     random, stories = np.random.default_rng(0), sorted(set(truth) - {""})
-    few = stories[:len(stories) // 2] if among else stories
-    parts = [random.permutation(np.flatnonzero(truth == story))[:random.integers(low, high + 1)]
-             for story in few]
+    few = stories[: len(stories) // 2] if among else stories
+    parts = [
+        random.permutation(np.flatnonzero(truth == story))[: random.integers(low, high + 1)]
+        for story in few
+    ]
     others = np.flatnonzero((truth != "") & ~np.isin(truth, few))
     rows = np.sort(np.concatenate([*parts, random.permutation(others)[:among]]))
     return rows, np.isin(truth[rows], few)
@@ -94,8 +100,10 @@ def compare_stories(csv, embeddings, cut=None, among=0, orders=ORDERS):
         vectors, case = embed(news, embedding), f"{csv.stem}, {Path(embedding).stem}"
         case += ", {} to {} of a story".format(*cut) if cut else ""
         case += f", among {among:,}" if among else ""
-        print(f"{case}: {len(news)} headlines, {sum(truth != '')} of them tell "
-              f"{len(set(truth) - {''})} stories; vectors of {vectors.shape[1]} numbers\n")
+        print(
+            f"{case}: {len(news)} headlines, {sum(truth != '')} of them tell "
+            f"{len(set(truth) - {''})} stories; vectors of {vectors.shape[1]} numbers\n"
+        )
         marks = partial(scores, truth=truth, few=np.where(is_cut, truth, "") if among else None)
         ways, candidates, line = compare_ways(vectors, marks, orders)
         print_table([table_row(way, found) for way, found in ways.items()])
@@ -106,8 +114,9 @@ def compare_stories(csv, embeddings, cut=None, among=0, orders=ORDERS):
             columns = pd.DataFrame(found).filter(regex="joined").filter(regex="^F")
             line[way] = ", ".join(columns.mean().map("{:.3f}".format))
         summary[case] = line
-    print_table([{"": name} | {case: line.get(name, "") for case, line in summary.items()}
-                 for name in line])
+    print_table(
+        [{"": name} | {case: line.get(name, "") for case, line in summary.items()} for name in line]
+    )
 
 
 def compare_ways(vectors, marks, orders=ORDERS):
@@ -118,8 +127,10 @@ def compare_ways(vectors, marks, orders=ORDERS):
     is enough for this notebook: its tests see that it finds the same in any."""
     neighbours = exact_neighbours(vectors)
     candidates, chosen = try_all(neighbours)
-    found = [marks(find_stories(vectors, neighbours, row), neighbours=neighbours)
-             for _, row in candidates.iterrows()]
+    found = [
+        marks(find_stories(vectors, neighbours, row), neighbours=neighbours)
+        for _, row in candidates.iterrows()
+    ]
     candidates["F, proven"] = [figures["F, joined"] for figures in found]
     candidates["chosen"] = np.where(candidates.index == chosen.name, "chosen", "")
     ways = {"the data chooses": [found[chosen.name]]}
@@ -128,8 +139,12 @@ def compare_ways(vectors, marks, orders=ORDERS):
         ways["`MIN_SAMPLES=3`"] = [found[choose(candidates[is_three]).name]]
     ways["best candidate"] = [found[candidates["F, proven"].idxmax()]]
     best, own = candidates.loc[candidates["F, proven"].idxmax()], found[chosen.name]
-    chosen = {"chosen": named(chosen), "best": named(best), "stories found": f"{own['stories']}",
-              "noise, joined": f"{own['noise, joined']:.0%}"}
+    chosen = {
+        "chosen": named(chosen),
+        "best": named(best),
+        "stories found": f"{own['stories']}",
+        "noise, joined": f"{own['noise, joined']:.0%}",
+    }
     return ways | other_ways(vectors, neighbours, marks, orders), candidates, chosen
 
 
@@ -162,16 +177,22 @@ def scores(labels, truth, neighbours, few=None):
     own_stories = np.where(truth == "", np.arange(len(truth)).astype(str), truth)
     told, clustered = truth != "", (truth != "") & (labels >= 0)
     apart = np.where(labels >= 0, labels, -1 - np.arange(len(labels)))  # each of the noise alone
-    figures = {"precision": precision, "recall": recall, "F": f,
-               "F, joined": b_cubed(truth, joined)[2]}
+    figures = {
+        "precision": precision,
+        "recall": recall,
+        "F": f,
+        "F, joined": b_cubed(truth, joined)[2],
+    }
     if few is not None:
         figures["F of the cut stories, joined"] = b_cubed(few, joined)[2]
     return figures | {
         "F of all": b_cubed(own_stories, labels)[2],
         "Rand": adjusted_rand_score(truth[told], apart[told]),
         "homogeneity": homogeneity_score(truth[clustered], labels[clustered]),
-        "stories": labels.max() + 1, "noise": np.mean(labels < 0),
-        "noise, joined": np.mean(joined < 0)}
+        "stories": labels.max() + 1,
+        "noise": np.mean(labels < 0),
+        "noise, joined": np.mean(joined < 0),
+    }
 
 
 def table_row(way, found):
@@ -210,7 +231,7 @@ def compare_without(csv, embeddings, share, repeat):
         rows.append({"headlines": f"{csv.stem}, {Path(embedding).stem}, all"} | row)
         for seed in range(repeat):
             random = np.random.default_rng(seed)
-            kept = np.sort(random.permutation(len(news))[round(share * len(news)):])
+            kept = np.sort(random.permutation(len(news))[round(share * len(news)) :])
             after, row = choose_and_join(news.iloc[kept].reset_index(drop=True), embedding)
             both = (before[kept].min(axis=1) >= 0) & (after.min(axis=1) >= 0)
             for column, name in enumerate(["stories agree", "themes agree"]):
@@ -230,7 +251,11 @@ def choose_and_join(news, embedding):
     rows = np.bincount(labels[told], news["rows"][told])
     themes = find_themes(story_centres(vectors, labels), rows)
     sizes = np.bincount(themes)
-    row = {"chosen": named(chosen), "stories": str(len(themes)),
-           "noise": f"{np.mean(joined < 0):.0%}", "themes": str(len(sizes)),
-           "largest theme": f"{sizes.max() / len(themes):.0%} of the stories"}
+    row = {
+        "chosen": named(chosen),
+        "stories": str(len(themes)),
+        "noise": f"{np.mean(joined < 0):.0%}",
+        "themes": str(len(sizes)),
+        "largest theme": f"{sizes.max() / len(themes):.0%} of the stories",
+    }
     return np.column_stack([joined, np.append(themes, -1)[joined]]), row

@@ -3,6 +3,7 @@
 Vectors are n x d arrays of unit vectors (float32). Labels are arrays of n cluster numbers, -1 for
 noise. What needs a package that is not installed raises ImportError.
 """
+
 from functools import lru_cache
 
 import hdbscan
@@ -37,7 +38,7 @@ def published(vectors):
     near = NearestNeighbors(n_neighbors=min(50, len(vectors))).fit(vectors)
     distances, neighbours = near.kneighbors(vectors)
     matrix = np.full([len(vectors)] * 2, np.inf)
-    np.put_along_axis(matrix, neighbours, distances ** 2, axis=1)
+    np.put_along_axis(matrix, neighbours, distances**2, axis=1)
     return cluster_published_matrix(matrix)
 
 
@@ -55,6 +56,7 @@ def cluster_published_matrix(matrix):
 def evoc_clusters(vectors):
     """EVoC with its defaults, the layer that it chooses."""
     from evoc import EVoC
+
     return EVoC(random_state=42).fit_predict(vectors)
 
 
@@ -63,6 +65,7 @@ def plscan(vectors, min_samples, measure):
 
     measure: what lasts, "size" or "size-density"."""
     from fast_plscan import PLSCAN
+
     way = PLSCAN(min_samples=min_samples, persistence_measure=measure)
     return way.fit_predict(vectors.astype(float))
 
@@ -73,15 +76,27 @@ def leiden(vectors, resolution):
     The graph is UMAP's, symmetric, with weights; groups of one or two are noise."""
     import igraph
     import leidenalg
+
     near = NearestNeighbors(n_neighbors=15).fit(vectors)
     distances, neighbours = near.kneighbors(vectors)
-    graph = fuzzy_simplicial_set(vectors, 15, np.random.RandomState(0), "euclidean",
-                                 knn_indices=neighbours, knn_dists=distances)[0]
+    graph = fuzzy_simplicial_set(
+        vectors,
+        15,
+        np.random.RandomState(0),
+        "euclidean",
+        knn_indices=neighbours,
+        knn_dists=distances,
+    )[0]
     pairs = sparse.triu(graph).tocoo()
     network = igraph.Graph(len(vectors), np.column_stack([pairs.row, pairs.col]))
     found = leidenalg.find_partition(
-        network, leidenalg.RBConfigurationVertexPartition, weights=pairs.data.astype(float),
-        resolution_parameter=resolution, n_iterations=-1, seed=0)
+        network,
+        leidenalg.RBConfigurationVertexPartition,
+        weights=pairs.data.astype(float),
+        resolution_parameter=resolution,
+        n_iterations=-1,
+        seed=0,
+    )
     return without_small(np.array(found.membership))
 
 

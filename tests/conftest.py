@@ -2,6 +2,7 @@
 
 Its functions are imported from `notebook`; what needs the cells around them is run here.
 """
+
 import ast
 import contextlib
 import io
@@ -28,8 +29,11 @@ from sklearn.neighbors import NearestNeighbors
 COMMAND = f"nbconvert --to notebook --execute --output-dir output {NOTEBOOK.name}"  # the README's
 SAMPLE = ROOT / "data" / "sample_headlines.csv"
 FIGURE = "application/vnd.plotly.v1+json"  # among the outputs of a cell
-OWN = {name: value for name, value in os.environ.items()  # without what the tester has set
-       if name not in SETTINGS and not name.startswith(("HF_", "PLOTLY_"))}
+OWN = {
+    name: value
+    for name, value in os.environ.items()  # without what the tester has set
+    if name not in SETTINGS and not name.startswith(("HF_", "PLOTLY_"))
+}
 HUB = socket.socket()  # where models are asked for: it refuses callers, unless a test listens
 HUB.bind(("127.0.0.1", 0))
 
@@ -37,8 +41,12 @@ HUB.bind(("127.0.0.1", 0))
 def environment(folder, settings):
     """Return the environment of a run in this folder: the sample, lsa, and what `settings` say."""
     defaults = {
-        "NEWS_CSV": SAMPLE, "EMBEDDING_MODEL": "lsa", "MILVUS_ADDRESS": folder / "milvus.db",
-        "HF_HOME": folder / "hub", "HF_ENDPOINT": f"http://127.0.0.1:{HUB.getsockname()[1]}"}
+        "NEWS_CSV": SAMPLE,
+        "EMBEDDING_MODEL": "lsa",
+        "MILVUS_ADDRESS": folder / "milvus.db",
+        "HF_HOME": folder / "hub",
+        "HF_ENDPOINT": f"http://127.0.0.1:{HUB.getsockname()[1]}",
+    }
     settings = defaults | settings
     return OWN | {name: str(value) for name, value in settings.items() if value is not None}
 
@@ -56,6 +64,7 @@ def execute(source, names):
 
 class Run(SimpleNamespace):
     """The variables of a run as attributes; `folder`, `said` (all it printed), and its `cells`."""
+
     __repr__ = object.__repr__  # short, for pytest's reports
 
 
@@ -70,8 +79,10 @@ def runner(folder):
     runs = []
 
     def go_through(found, numbers, until, times, settings):
-        with contextlib.chdir(folder), mock.patch.dict(
-                os.environ, environment(folder, settings), clear=True):
+        with (
+            contextlib.chdir(folder),
+            mock.patch.dict(os.environ, environment(folder, settings), clear=True),
+        ):
             for number in numbers:
                 for _ in range(0 if CODE[number].source.startswith("%") else times):
                     before = set(vars(found))
@@ -91,6 +102,7 @@ def runner(folder):
     def again(found, since, until=None, **settings):
         end = found.made_by[until] + 1 if until else len(CODE)
         return go_through(found, range(found.made_by[since], end), None, 1, settings)
+
     run.again = again
     try:
         yield run
@@ -105,14 +117,22 @@ def runner(folder):
 
 def tables(run, column):
     """Return the tables with this column that a run showed."""
-    return [output for cell in run.cells for output in cell.shown
-            if isinstance(output, pd.DataFrame) and column in output]
+    return [
+        output
+        for cell in run.cells
+        for output in cell.shown
+        if isinstance(output, pd.DataFrame) and column in output
+    ]
 
 
 def pictures(run, title=""):
     """Return the pictures that a run showed whose title contains this."""
-    return [output for cell in run.cells for output in cell.shown
-            if isinstance(output, go.Figure) and title in (output.layout.title.text or "")]
+    return [
+        output
+        for cell in run.cells
+        for output in cell.shown
+        if isinstance(output, go.Figure) and title in (output.layout.title.text or "")
+    ]
 
 
 def nearest(vectors, columns, is_exact=True):
@@ -122,8 +142,10 @@ def nearest(vectors, columns, is_exact=True):
     distances, rows = search.kneighbors(vectors)
     for row, (found, lengths) in enumerate(zip(rows, distances, strict=True)):
         place = np.flatnonzero(found == row)
-        order = np.r_[place[:1] if len(place) else columns - 1,
-                      np.delete(np.arange(columns), place[:1] if len(place) else columns - 1)]
+        order = np.r_[
+            place[:1] if len(place) else columns - 1,
+            np.delete(np.arange(columns), place[:1] if len(place) else columns - 1),
+        ]
         found[:], lengths[:] = found[order], lengths[order]
         found[0], lengths[0] = row, 0
     return Neighbours(rows, distances, is_exact)
@@ -144,11 +166,19 @@ def executed(folder, sources, **settings):
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / NOTEBOOK.name)
     done = subprocess.run(
-        [sys.executable, "-m", *COMMAND.split()], cwd=folder, capture_output=True, text=True,
-        check=False, env=environment(folder, {"PIP_NO_INDEX": "1"} | settings))
+        [sys.executable, "-m", *COMMAND.split()],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(folder, {"PIP_NO_INDEX": "1"} | settings),
+    )
     path = folder / "output" / NOTEBOOK.name
-    outputs = [output for cell in (nbformat.read(path, 4).cells if path.exists() else [])
-               for output in cell.get("outputs", [])]
+    outputs = [
+        output
+        for cell in (nbformat.read(path, 4).cells if path.exists() else [])
+        for output in cell.get("outputs", [])
+    ]
     return SimpleNamespace(folder=folder, status=done.returncode, said=done.stderr, outputs=outputs)
 
 
@@ -183,8 +213,11 @@ def checkpoint(tmp_path_factory):
     """The folder of a small model in BGE-M3's format, made in a process of its own."""
     folder = tmp_path_factory.mktemp("checkpoint")
     script = Path(__file__).with_name("checkpoint.py")
-    subprocess.run([sys.executable, script, folder / "small-bge-m3", SAMPLE],
-                   env=environment(folder, {}), check=True)
+    subprocess.run(
+        [sys.executable, script, folder / "small-bge-m3", SAMPLE],
+        env=environment(folder, {}),
+        check=True,
+    )
     return folder / "small-bge-m3"
 
 

@@ -2,6 +2,7 @@
 
 Its imports, functions, classes and constants (names in capitals) are executed; nothing else is.
 """
+
 import ast
 import os
 import sys

@@ -3,6 +3,7 @@
 The map is put into the notebook's first cell, too, and .github gets pictures of map and page.
 Usage: python tests/save_outputs.py      (kaleido and playwright draw with Chrome or Chromium)
 """
+
 import base64
 import io
 import json
@@ -22,7 +23,8 @@ BROWSERS = "chromium", "chromium-browser", "google-chrome"
 PICTURES = NOTEBOOK.parent / ".github"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"}}
+    "language_info": {"name": "python"},
+}
 
 
 def execute(notebook):
@@ -30,11 +32,19 @@ def execute(notebook):
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "data").mkdir()
         shutil.copy(SAMPLE, Path(folder) / "data")
-        settings = {"NEWS_CSV": f"data/{SAMPLE.name}", "EMBEDDING_MODEL": "lsa",
-                    "PLOTLY_RENDERER": "plotly_mimetype"}
+        settings = {
+            "NEWS_CSV": f"data/{SAMPLE.name}",
+            "EMBEDDING_MODEL": "lsa",
+            "PLOTLY_RENDERER": "plotly_mimetype",
+        }
         client = NotebookClient(
-            notebook, kernel_name="python3", record_timing=False, timeout=600,
-            coalesce_streams=True, resources={"metadata": {"path": folder}})
+            notebook,
+            kernel_name="python3",
+            record_timing=False,
+            timeout=600,
+            coalesce_streams=True,
+            resources={"metadata": {"path": folder}},
+        )
         client.execute(env=os.environ | settings)
         photograph(Path(folder) / "output" / "clusters.html", PICTURES / "page.png")
 
@@ -42,8 +52,12 @@ def execute(notebook):
 def photograph(file, picture):
     """Save a picture of the page clusters.html with its first story open."""
     browser_path = next(filter(None, map(shutil.which, BROWSERS)))
-    with sync_playwright() as playwright, playwright.chromium.launch(
-            executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"]) as browser:
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(
+            executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"]
+        ) as browser,
+    ):
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.goto(file.as_uri())
         page.wait_for_selector(".scatterlayer .point")

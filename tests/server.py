@@ -3,6 +3,7 @@
 Usage: python server.py FOLDER PORT [authorization]      (user root, password Milvus)
 It comes from the package milvus, which holds the server for Linux on x86-64.
 """
+
 import os
 import signal
 import socket
@@ -16,9 +17,11 @@ clients, peers = (f"http://127.0.0.1:{listener.getsockname()[1]}" for listener i
 for listener in sockets:
     listener.close()
 etcd = Path(sys.argv[1]) / "etcd.yaml"  # without it, a second server finds the ports taken
-etcd.write_text(f"name: default\nlisten-client-urls: {clients}\nadvertise-client-urls: {clients}\n"
-                f"listen-peer-urls: {peers}\ninitial-advertise-peer-urls: {peers}\n"
-                f"initial-cluster: default={peers}\n")
+etcd.write_text(
+    f"name: default\nlisten-client-urls: {clients}\nadvertise-client-urls: {clients}\n"
+    f"listen-peer-urls: {peers}\ninitial-advertise-peer-urls: {peers}\n"
+    f"initial-cluster: default={peers}\n"
+)
 os.environ["ETCD_CONFIG_PATH"] = str(etcd)
 default_server.set_base_dir(sys.argv[1])
 default_server.listen_port = int(sys.argv[2])

@@ -1,4 +1,5 @@
 """Settings that make no sense, and headlines that are odd, from the CSV to the last section."""
+
 import json
 import re
 
@@ -11,9 +12,21 @@ from conftest import runner
 LONG = "é" * 40_000  # 80,000 bytes, more than Milvus takes
 NASTY = [
     "<script>alert(1)</script> <img src=x onerror=\"document.title='owned'\">",
-    "From $5 to $10 million", "He said \"no\", 'maybe' & <b>left</b>", "Rain 🌧️ and 👩‍🚒 heroes",
-    "ירושלים: חדשות היום", "عاجل: أخبار اليوم من المدينة", "100 % {braces} \\backslash",
-    "two\nlines", "</script><script>alert(2)</script>", "nan", "None", "1984", "=1+1", "a", LONG]
+    "From $5 to $10 million",
+    "He said \"no\", 'maybe' & <b>left</b>",
+    "Rain 🌧️ and 👩‍🚒 heroes",
+    "ירושלים: חדשות היום",
+    "عاجل: أخبار اليوم من المدينة",
+    "100 % {braces} \\backslash",
+    "two\nlines",
+    "</script><script>alert(2)</script>",
+    "nan",
+    "None",
+    "1984",
+    "=1+1",
+    "a",
+    LONG,
+]
 RAIN = [" ".join(["rain"] * (number + 1)) for number in range(20)]
 CLOUDS = ["🌧" * (number + 1) for number in range(8)]
 
@@ -21,8 +34,10 @@ CLOUDS = ["🌧" * (number + 1) for number in range(8)]
 def small_news(rows):
     matters = ["harbour strike", "flood in the valley", "chess final", "bank merger", "new bridge"]
     times = ["morning", "noon", "evening"]
-    return [f"{matters[number % 5]} report {number} of the {times[number % 3]}"
-            for number in range(rows)]
+    return [
+        f"{matters[number % 5]} report {number} of the {times[number % 3]}"
+        for number in range(rows)
+    ]
 
 
 def run_to_the_end(run, folder, titles, **settings):
@@ -56,8 +71,15 @@ def odd_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("odd")
     with runner(folder) as run:
         titles = NASTY + RAIN + CLOUDS + small_news(40)
-        yield run_to_the_end(run, folder, titles, MIN_SAMPLES="1", N_NEIGHBORS="2",
-                             INDEX_TYPE="HNSW", METRIC_TYPE="COSINE")[0]
+        yield run_to_the_end(
+            run,
+            folder,
+            titles,
+            MIN_SAMPLES="1",
+            N_NEIGHBORS="2",
+            INDEX_TYPE="HNSW",
+            METRIC_TYPE="COSINE",
+        )[0]
 
 
 def test_odd_headlines_run_to_the_end(odd_run):
@@ -77,20 +99,25 @@ def test_index_and_metric_are_settings(odd_run):
 def test_a_long_text_is_cut_and_stored(odd_run):
     rows = odd_run.client.query(odd_run.collection, filter="id >= 0", output_fields=["text"])
     longest = max((row["text"] for row in rows), key=len)
-    assert 15_000 < len(longest) < 40_000 and longest == LONG[:len(longest)]
+    assert 15_000 < len(longest) < 40_000 and longest == LONG[: len(longest)]
 
 
 def test_markup_in_headlines_is_shown_as_text_in_tables(odd_run):
-    tables = [output for cell in odd_run.cells for output in cell.shown
-              if isinstance(output, pd.DataFrame)]
+    tables = [
+        output
+        for cell in odd_run.cells
+        for output in cell.shown
+        if isinstance(output, pd.DataFrame)
+    ]
     markup = "".join(table._repr_html_() for table in tables)
     assert len(tables) > 10 and not re.search("<script|<b>l|<img", markup)
 
 
 def test_markup_and_dollars_in_headlines_are_shown_as_text_in_pictures(odd_run):
     """Plotly typesets what is between dollars as mathematics."""
-    figures = [output for cell in odd_run.cells for output in cell.shown
-               if isinstance(output, go.Figure)]
+    figures = [
+        output for cell in odd_run.cells for output in cell.shown if isinstance(output, go.Figure)
+    ]
     texts = json.dumps([json.loads(figure.to_json()) for figure in figures], ensure_ascii=False)
     assert "&lt;script" in texts and "&#36;5" in texts
     assert not re.search(r"<script|<b>l|<img|\$\d", texts)

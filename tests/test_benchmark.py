@@ -1,4 +1,5 @@
 """The benchmark goes the notebook's own way. (Its measurements are run by hand.)"""
+
 import numpy as np
 import pytest
 from benchmark_chart import to_map
@@ -29,8 +30,11 @@ def test_the_notebook_runs_on_vectors_that_are_given(tmp_path, monkeypatch):
     vectors, truth = make_vectors(150)
     titles, stages = make_titles(truth), Stages()
     (tmp_path / "titles.csv").write_text("\n".join(["title", *titles]))
-    found = run_cells(dict(zip(titles, vectors, strict=True)), {
-        "NEWS_CSV": "titles.csv", "MILVUS_ADDRESS": "./milvus.db", "OUTPUT_DIR": "."}, stages)
+    found = run_cells(
+        dict(zip(titles, vectors, strict=True)),
+        {"NEWS_CSV": "titles.csv", "MILVUS_ADDRESS": "./milvus.db", "OUTPUT_DIR": "."},
+        stages,
+    )
     found["client"].close()
     order = found["news"]["row"].to_numpy()
     exact = np.sort(pairwise_distances(vectors[order].astype(float)))[:, :16]
@@ -61,12 +65,22 @@ def test_every_story_is_cut_or_half_of_them_among_headlines_of_the_others():
 
 def test_the_seconds_of_a_section_are_those_of_its_cells():
     def timed(source, started, ended):
-        times = {"iopub.status.busy": f"2026-01-01T00:00:{started}Z",
-                 "shell.execute_reply": f"2026-01-01T00:00:{ended}Z"}
+        times = {
+            "iopub.status.busy": f"2026-01-01T00:00:{started}Z",
+            "shell.execute_reply": f"2026-01-01T00:00:{ended}Z",
+        }
         return new_code_cell(source, metadata={"execution": times})
-    cells = [new_markdown_cell("# Title"), new_code_cell(""), new_markdown_cell("## 1. One"),
-             timed("1 + 1\n2", "01.5", "03.0"), new_markdown_cell("and\n### on"),
-             timed("3", "03.0", "04.0"), new_markdown_cell("## 2. Two"), timed("4", "04.0", "09.0")]
+
+    cells = [
+        new_markdown_cell("# Title"),
+        new_code_cell(""),
+        new_markdown_cell("## 1. One"),
+        timed("1 + 1\n2", "01.5", "03.0"),
+        new_markdown_cell("and\n### on"),
+        timed("3", "03.0", "04.0"),
+        new_markdown_cell("## 2. Two"),
+        timed("4", "04.0", "09.0"),
+    ]
     seconds = seconds_of_cells(cells)
     assert seconds.groupby("section")["seconds"].sum().to_dict() == {"1. One": 2.5, "2. Two": 5.0}
     assert list(seconds["end"]) == ["2", "3", "4"]

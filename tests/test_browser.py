@@ -1,4 +1,5 @@
 """What a reader sees in a real browser without a network: the page, and names on the map."""
+
 import base64
 import itertools
 import os
@@ -14,7 +15,8 @@ from notebook import draw_map, write_page
 from playwright.sync_api import sync_playwright
 
 BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 SOFTWARE = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # WebGL without a card
 WIDTHS = [360, 390, 700, 1000, 1100, 1400, 1600]
 LIGHT = """const light = colour => {
@@ -28,7 +30,10 @@ LIGHT = """const light = colour => {
   }
   const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true})
 """
-CONTRAST = """selector => {""" + LIGHT + """
+CONTRAST = (
+    """selector => {"""
+    + LIGHT
+    + """
   const seen = colour => {
     canvas.fillStyle = colour
     canvas.fillRect(0, 0, 1, 1)
@@ -42,7 +47,11 @@ CONTRAST = """selector => {""" + LIGHT + """
     return contrast(seen(letters), seen(getComputedStyle(behind).backgroundColor))
   })
 }"""
-MIDDLE_AND_CORNER = """async picture => {""" + LIGHT + """
+)
+MIDDLE_AND_CORNER = (
+    """async picture => {"""
+    + LIGHT
+    + """
   const image = new Image()
   image.src = picture
   await image.decode()
@@ -50,6 +59,7 @@ MIDDLE_AND_CORNER = """async picture => {""" + LIGHT + """
   const at = (x, y) => [...canvas.getImageData(x, y, 1, 1).data]
   return contrast(at(image.width >> 1, image.height >> 1), at(0, 0))
 }"""
+)
 BOXES = """items => items.map(item => item.getBoundingClientRect()).map(
   at => [at.left, at.top, at.right, at.bottom])"""
 
@@ -69,9 +79,18 @@ def launch(playwright):
     started = []
 
     def launch(*options):
-        started.append(playwright.chromium.launch(executable_path=BROWSER, args=[
-            "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-            "--disable-component-update", *options]))
+        started.append(
+            playwright.chromium.launch(
+                executable_path=BROWSER,
+                args=[
+                    "--no-sandbox",
+                    "--disable-gpu",
+                    "--disable-background-networking",
+                    "--disable-component-update",
+                    *options,
+                ],
+            )
+        )
         return started[-1]
 
     yield launch
@@ -91,11 +110,18 @@ def draw(browser):
 
     def draw(path, width=1400, within=browser, **options):
         page = within.new_context(
-            offline=True, viewport={"width": width, "height": 900}, **options).new_page()
+            offline=True, viewport={"width": width, "height": 900}, **options
+        ).new_page()
         page.failed = []
         page.on("pageerror", lambda error: page.failed.append(str(error)))
-        page.on("request", lambda request: page.failed.append(request.url)
-                if request.url.split(":")[0] not in ("file", "data", "blob") else None)
+        page.on(
+            "request",
+            lambda request: (
+                page.failed.append(request.url)
+                if request.url.split(":")[0] not in ("file", "data", "blob")
+                else None
+            ),
+        )
         page.goto(Path(path).as_uri())
         page.wait_for_selector(".nsewdrag", state="attached")  # the map stands
         page.wait_for_timeout(200)
@@ -131,7 +157,8 @@ def small(tmp_path_factory):
 def large(tmp_path_factory):
     """A page whose map is drawn with WebGL."""
     return written(
-        tmp_path_factory.mktemp("large"), stories=100, topics=10, headlines=54, noise=100)
+        tmp_path_factory.mktemp("large"), stories=100, topics=10, headlines=54, noise=100
+    )
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +177,8 @@ def pointed(page, x, y):
     page.evaluate(
         """([x, y]) => Plotly.relayout(document.getElementById('map'), {
         'xaxis.range': [x - 0.01, x + 0.01], 'yaxis.range': [y - 0.01, y + 0.01]})""",
-        [float(x), float(y)])
+        [float(x), float(y)],
+    )
     page.evaluate("scrollTo(0, 0)")
     box = page.locator("#map .nsewdrag").first.bounding_box()
     place = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -192,6 +220,7 @@ def sample_page(sample_run, draw):
 
 # The list
 
+
 def test_page_of_the_sample_lists_each_headline_once_under_its_story(sample_page, saved):
     nearest = saved[["cluster", "closest_cluster"]].max(axis=1)
     assert sorted(listed(sample_page)) == sorted(f"story{number}" for number in set(nearest))
@@ -202,7 +231,7 @@ def test_page_of_the_sample_lists_each_headline_once_under_its_story(sample_page
 
 def test_the_file_has_each_headline_once(small):
     source = small[0].read_text(encoding="utf-8")
-    page, (news, stories, _) = source[source.index("</style>"):], small[1]
+    page, (news, stories, _) = source[source.index("</style>") :], small[1]
     others = news.drop(stories["medoid"])
     others = others["title"][~others["title"].isin([NASTY, HEBREW])]
     assert len(others) > 60 and all(page.count(title) == 1 for title in others)
@@ -217,16 +246,19 @@ def test_every_story_is_listed_once_under_its_theme_the_largest_first(page_and_f
     for theme in range(len(themes)):
         section, own = sections.nth(theme), stories[stories["theme"] == theme]
         assert section.locator("h2").text_content() == themes["name"][theme] + (
-            f"{len(own)} stories, {own['headlines'].sum()} headlines, {own['rows'].sum()} rows")
+            f"{len(own)} stories, {own['headlines'].sum()} headlines, {own['rows'].sum()} rows"
+        )
         assert [story.get_attribute("id") for story in section.locator("details").all()] == [
-            f"story{number}" for number in own.index]
+            f"story{number}" for number in own.index
+        ]
 
 
 def test_a_story_opens_to_its_headlines_the_densest_first_and_to_what_leans_to_it(page_and_found):
     page, (news, stories, _) = page_and_found
     for number in range(-1, len(stories)):
         rows = news[nearest_story(news) == number].sort_values(
-            "probability", ascending=False, kind="stable")
+            "probability", ascending=False, kind="stable"
+        )
         told, lean = rows["cluster"] == number, rows["title"][rows["cluster"] != number].tolist()
         expected = [*rows["title"][told], *lean]
         items = page.locator(f"#story{number} li")
@@ -237,35 +269,45 @@ def test_a_story_opens_to_its_headlines_the_densest_first_and_to_what_leans_to_i
         if number >= 0:
             story = stories.loc[number]
             line = page.locator(f"#story{number} summary").text_content()
-            assert line == (f"{story['name']}{', '.join(story['words'])}{story['headlines']} "
-                            f"headlines, {story['rows']} rows")
+            assert line == (
+                f"{story['name']}{', '.join(story['words'])}{story['headlines']} "
+                f"headlines, {story['rows']} rows"
+            )
 
 
 def test_a_storys_bar_is_as_long_as_its_rows_and_has_its_colour(page_and_found):
     page, (_, stories, themes) = page_and_found
     shown = """item => [item.getBoundingClientRect().width,
                         getComputedStyle(item).backgroundColor]"""
-    seen = page.evaluate("""colours => colours.map(colour => {
+    seen = page.evaluate(
+        """colours => colours.map(colour => {
         const probe = document.body.appendChild(document.createElement("i"))
         probe.style.background = colour
         const seen = getComputedStyle(probe).backgroundColor
         probe.remove()
-        return seen })""", [*stories["colour"], *themes["colour"]])
+        return seen })""",
+        [*stories["colour"], *themes["colour"]],
+    )
     for number, rows in stories["rows"].items():
         whole, _ = page.locator(f"#story{number} .bar").evaluate(shown)
         filled, colour = page.locator(f"#story{number} .bar i").evaluate(shown)
         assert filled / whole == pytest.approx(rows / stories["rows"].max(), abs=0.03)
         assert colour == seen[number]
     dots = page.locator("h2 .dot").evaluate_all(f"items => items.map({shown})")
-    assert [colour for _, colour in dots] == seen[len(stories):]
+    assert [colour for _, colour in dots] == seen[len(stories) :]
 
 
 def test_header_has_the_summary_and_counts_the_noise(page_and_found):
     page, (news, _, _) = page_and_found
     assert page.title() == "news & views.csv: a <summary>"
-    assert texts(page.locator("h1, header p")) == ["news & views.csv", "a <summary>", (
-        "Noise: 8 headlines in no story. Leaning to a story, which most of their nearest "
-        "headlines tell: 3.")]
+    assert texts(page.locator("h1, header p")) == [
+        "news & views.csv",
+        "a <summary>",
+        (
+            "Noise: 8 headlines in no story. Leaning to a story, which most of their nearest "
+            "headlines tell: 3."
+        ),
+    ]
     assert page.locator("img[src=x], #note b, details li b, summary b b, #names b").count() == 0
 
 
@@ -295,18 +337,23 @@ def test_typing_leaves_the_stories_that_contain_it(page_and_found):
     for typed in (word, word.upper()[1:], "<b>bold</b>", "lean", "3 rows", "no such word", ""):
         page.locator("#find").fill("")
         page.locator("#find").press_sequentially(typed)
-        left = {story.get_attribute("id") for story in page.locator("details").all()
-                if story.is_visible()}
+        left = {
+            story.get_attribute("id")
+            for story in page.locator("details").all()
+            if story.is_visible()
+        }
         contain = news["title"].str.casefold().str.contains(typed.casefold(), regex=False)
         assert left == {f"story{number}" for number in nearest_story(news)[contain]}, typed
         assert left or typed in ("no such word", "lean", "3 rows")
         for section in page.locator("section").all():  # no heading without stories
             assert section.is_visible() == any(section.locator(f"#{name}").count() for name in left)
-        assert page.locator("#found").text_content().startswith(
-            f"{len(left)} of 17" if typed else "")
+        assert (
+            page.locator("#found").text_content().startswith(f"{len(left)} of 17" if typed else "")
+        )
 
 
 # The map
+
 
 def test_as_many_points_as_headlines_and_the_legend_hides_and_shows_a_theme(page_and_found):
     page, (news, stories, themes) = page_and_found
@@ -317,11 +364,16 @@ def test_as_many_points_as_headlines_and_the_legend_hides_and_shows_a_theme(page
     assert themes["name"][0].startswith(words[1].removesuffix("…"))
     members = int((news["theme"] == 0).sum())
     toggle = page.locator("#map .legend .traces .legendtoggle").nth(1)
-    for click, expected in [(toggle.click, points - members), (toggle.click, points),
-                            (toggle.dblclick, members), (toggle.dblclick, points)]:
+    for click, expected in [
+        (toggle.click, points - members),
+        (toggle.click, points),
+        (toggle.dblclick, members),
+        (toggle.dblclick, points),
+    ]:
         click()
         page.wait_for_function(
-            "count => document.querySelectorAll('#map path.point').length == count", arg=expected)
+            "count => document.querySelectorAll('#map path.point').length == count", arg=expected
+        )
         shown = names(page).count()
         assert shown == count if expected == points else shown < count
         if expected == members:
@@ -332,9 +384,11 @@ def test_a_name_stands_above_the_headline_that_names_its_story(page_and_found):
     page, (news, stories, _) = page_and_found
     area = page.locator("#map .nsewdrag").first.bounding_box()
     (left, right), (bottom, top) = page.evaluate(
-        "['xaxis', 'yaxis'].map(axis => document.getElementById('map').layout[axis].range)")
+        "['xaxis', 'yaxis'].map(axis => document.getElementById('map').layout[axis].range)"
+    )
     shown = page.locator("#names span").evaluate_all(
-        "items => items.map(item => item.classList.contains('shown'))")
+        "items => items.map(item => item.classList.contains('shown'))"
+    )
     boxes = page.locator("#names span").evaluate_all(BOXES)
     for number, (one, _, other, under) in enumerate(boxes):
         x, y = news.loc[stories["medoid"][number], ["x", "y"]]
@@ -358,13 +412,21 @@ def test_names_on_the_map_of_the_sample_do_not_cover_each_other(sample_page):
 def test_names_in_wide_letters_do_not_cover_each_other(tmp_path, draw):
     """On the page and on the notebook's figure."""
     random = np.random.default_rng(5)
-    letters = [chr(number) for number in range(0x30a2, 0x30ea)]
-    path, found = written(tmp_path, stories=60, headlines=3, noise=8, titles=[
-        "".join(random.choice(letters, size=random.integers(12, 30))) for _ in range(188)])
+    letters = [chr(number) for number in range(0x30A2, 0x30EA)]
+    path, found = written(
+        tmp_path,
+        stories=60,
+        headlines=3,
+        noise=8,
+        titles=["".join(random.choice(letters, size=random.integers(12, 30))) for _ in range(188)],
+    )
     draw_map(*found, "").write_html(tmp_path / "map.html", include_mathjax=False)
     on_page = names(draw(path)).evaluate_all(BOXES)
-    lines = draw(tmp_path / "map.html").locator(".textpoint text").evaluate_all(
-        f"items => items.map(item => ({BOXES})([...item.children].slice(0, -1)))")  # last: empty
+    lines = (
+        draw(tmp_path / "map.html")
+        .locator(".textpoint text")
+        .evaluate_all(f"items => items.map(item => ({BOXES})([...item.children].slice(0, -1)))")
+    )  # last: empty
     on_figure = [[*np.min(name, axis=0)[:2], *np.max(name, axis=0)[2:]] for name in lines]
     for boxes in on_page, on_figure:
         assert len(boxes) > 15
@@ -419,8 +481,11 @@ def test_a_large_map_is_drawn_with_webgl_and_has_all_points(large, draw):
     assert page.locator("#map path.point").count() == 0
     counts = page.evaluate("document.getElementById('map')._fullData.map(trace => trace.x.length)")
     assert sum(counts) == len(news) == 5500 and len(counts) == 1 + len(themes)
-    rows = pd.Series(page.evaluate(
-        "document.getElementById('map')._fullData.flatMap(trace => [...trace.customdata])"))
+    rows = pd.Series(
+        page.evaluate(
+            "document.getElementById('map')._fullData.flatMap(trace => [...trace.customdata])"
+        )
+    )
     assert sorted(rows) == news.index.tolist()
 
 
@@ -434,18 +499,22 @@ def test_a_large_map_is_drawn_without_webgl_where_the_browser_has_none(large, dr
 
 # Languages read from the right
 
+
 @pytest.fixture(scope="module")
 def hebrew_page(tmp_path_factory, draw):
     random = np.random.default_rng(4)
     letters = list("אבגדהוזחטילמנס")
-    said = [" ".join("".join(random.choice(letters, size=random.integers(6, 9)))
-                     for _ in range(9)) for _ in range(88)]
+    said = [
+        " ".join("".join(random.choice(letters, size=random.integers(6, 9))) for _ in range(9))
+        for _ in range(88)
+    ]
     return draw(written(tmp_path_factory.mktemp("hebrew"), titles=said)[0])
 
 
 def places_of(item, *parts):
     """Return where these parts of an item's text stand: their left edges."""
-    return item.evaluate("""(item, parts) => parts.map(part => {
+    return item.evaluate(
+        """(item, parts) => parts.map(part => {
         const walk = document.createTreeWalker(item, NodeFilter.SHOW_TEXT)
         while (walk.nextNode()) {
           const start = walk.currentNode.data.indexOf(part)
@@ -454,7 +523,9 @@ def places_of(item, *parts):
           range.setStart(walk.currentNode, start)
           range.setEnd(walk.currentNode, start + part.length)
           return range.getBoundingClientRect().left
-        } })""", list(parts))
+        } })""",
+        list(parts),
+    )
 
 
 def test_counts_are_in_order_on_a_page_read_from_the_right(hebrew_page):
@@ -493,13 +564,15 @@ def test_hebrew_is_read_from_the_right(page_and_found):
 
 # Screens, paper, keys
 
+
 def assert_nothing_is_wider_than_the_window(page):
     page.locator("details").evaluate_all("stories => stories.forEach(story => {story.open = true})")
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(300)
         assert page.evaluate(
-            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"), width
+            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        ), width
         area = page.locator("#map .nsewdrag").first.bounding_box()
         place = page.locator(".map").bounding_box()
         assert area["width"] > 0.97 * place["width"]  # the map fills its place
@@ -542,16 +615,23 @@ def test_letters_and_colours_stand_out_in_light_and_in_the_dark(scheme, small, d
     page.locator("details").evaluate_all("stories => stories.forEach(story => {story.open = true})")
     page.locator("li").first.evaluate("item => item.classList.add('marked')")
     for selector in (
-            "h1, header p, nav a, nav small, h2, h2 small, summary b, summary .quiet, .count",
-            "li, li small", ".leaning, input", "#names span, #map .legendtext"):
+        "h1, header p, nav a, nav small, h2, h2 small, summary b, summary .quiet, .count",
+        "li, li small",
+        ".leaning, input",
+        "#names span, #map .legendtext",
+    ):
         found = page.evaluate(CONTRAST, selector)
         assert len(found) > 1 and min(found) >= 4.5, selector
     dots = page.locator("h2 .dot").all()
     assert len(dots) == 4
     for dot in dots:  # as it is seen, filters and all
         box = dot.bounding_box()
-        around = {"x": box["x"] - 3, "y": box["y"] - 3, "width": box["width"] + 6,
-                  "height": box["height"] + 6}
+        around = {
+            "x": box["x"] - 3,
+            "y": box["y"] - 3,
+            "width": box["width"] + 6,
+            "height": box["height"] + 6,
+        }
         dot.scroll_into_view_if_needed()
         box = dot.bounding_box()
         around |= {"x": box["x"] - 3, "y": box["y"] - 3}

@@ -47,10 +47,11 @@ def unit(*parts):
 
 # The judge
 
+
 def home_by_hand(row, labels, rows):
     """The share of the nearest that tell the row's story: as many as it has others, 4 to 15."""
     others = sum(label == labels[row] for label in labels) - 1
-    near = [other for other in rows[row] if other != row][:max(4, min(15, others))]
+    near = [other for other in rows[row] if other != row][: max(4, min(15, others))]
     return sum(labels[other] == labels[row] for other in near) / len(near)
 
 
@@ -60,8 +61,10 @@ def clustered():
     random = np.random.default_rng(0)
     sizes = [40, 20, 12, 8, 5, 4, 3, 2]
     centres = random.normal(size=(8, 24))
-    vectors = unit(*[group(centre, size, 4, random) for centre, size in
-                     zip(centres, sizes, strict=True)], random.normal(size=(26, 24)))
+    vectors = unit(
+        *[group(centre, size, 4, random) for centre, size in zip(centres, sizes, strict=True)],
+        random.normal(size=(26, 24)),
+    )
     return np.repeat([*range(8), -1], [*sizes, 26]), nearest(vectors, 16)
 
 
@@ -70,13 +73,16 @@ def test_a_headline_is_at_home_as_far_as_its_near_neighbours_tell_its_story(clus
     homes = at_home(labels, neighbours)[labels >= 0]
     assert len(set(homes)) > 10
     assert homes.tolist() == pytest.approx(
-        [home_by_hand(row, labels, neighbours.rows) for row in np.flatnonzero(labels >= 0)])
+        [home_by_hand(row, labels, neighbours.rows) for row in np.flatnonzero(labels >= 0)]
+    )
 
 
 def test_consistency_is_home_less_chance_less_one_half_over_all_headlines(clustered):
     labels, neighbours = clustered
-    total = sum(home_by_hand(row, labels, neighbours.rows) - (labels == labels[row]).mean() - 0.5
-                for row in np.flatnonzero(labels >= 0))
+    total = sum(
+        home_by_hand(row, labels, neighbours.rows) - (labels == labels[row]).mean() - 0.5
+        for row in np.flatnonzero(labels >= 0)
+    )
     assert consistency(labels, neighbours) == pytest.approx(total / len(labels))
     assert consistency(np.full(120, -1), neighbours) == 0
     assert consistency(np.zeros(120, dtype=int), neighbours) == pytest.approx(-0.5)
@@ -90,9 +96,20 @@ def test_longer_lists_are_judged_by_their_first_sixteen(clustered):
 
 # Leaning
 
-@pytest.mark.parametrize("near, story", [
-    ([0, 0, 1, 1, 2], -1), ([2, 2, 1, 1, 0], -1), ([-1, -1, -1, 0, 0], -1), ([-1, -1, 0, 0, 0], 0),
-    ([2, 2, 2, 0, 0], 2), ([0, 0, 1, 2, -1], -1), ([2] * 5, 2), ([-1] * 5, -1)])
+
+@pytest.mark.parametrize(
+    "near, story",
+    [
+        ([0, 0, 1, 1, 2], -1),
+        ([2, 2, 1, 1, 0], -1),
+        ([-1, -1, -1, 0, 0], -1),
+        ([-1, -1, 0, 0, 0], 0),
+        ([2, 2, 2, 0, 0], 2),
+        ([0, 0, 1, 2, -1], -1),
+        ([2] * 5, 2),
+        ([-1] * 5, -1),
+    ],
+)
 def test_a_story_is_told_by_three_of_five_and_by_no_fewer(near, story):
     turned = np.array([np.roll(near, step) for step in range(5)])
     assert told_by_three(turned).tolist() == [story] * 5
@@ -100,9 +117,11 @@ def test_a_story_is_told_by_three_of_five_and_by_no_fewer(near, story):
 
 def test_what_leans_makes_its_neighbours_lean_in_the_next_round():
     """Rows 0 to 4 tell a story. 5 has three of them near, 6 has two and 5, and 7 has 5 and 6."""
-    near = [[0, 1, 2, 3, 4, 5]] * 5 + [[5, 0, 1, 2, 7, 8], [6, 0, 1, 5, 7, 8], [7, 0, 5, 6, 8, 9],
-                                       [8, 9, 7, 6, 10, 11]] + [[row, 8, 9, 10, 11, 7]
-                                                                for row in (9, 10, 11)]
+    near = (
+        [[0, 1, 2, 3, 4, 5]] * 5
+        + [[5, 0, 1, 2, 7, 8], [6, 0, 1, 5, 7, 8], [7, 0, 5, 6, 8, 9], [8, 9, 7, 6, 10, 11]]
+        + [[row, 8, 9, 10, 11, 7] for row in (9, 10, 11)]
+    )
     labels = np.array([0] * 5 + [-1] * 7)
     assert find_leaning(labels, lists(near)).tolist() == [-1] * 5 + [0, 0, 0] + [-1] * 4
 
@@ -122,6 +141,7 @@ def test_headlines_in_stories_do_not_lean(clustered):
 
 
 # Candidates
+
 
 def test_a_number_that_is_set_is_the_only_one_tried_and_no_number_needs_longer_lists():
     table = lists(np.zeros([20, 16], dtype=int))
@@ -183,13 +203,26 @@ def table_of(*rows):
     return pd.DataFrame(rows, columns=["MIN_SAMPLES", "limit", "consistency"])
 
 
-@pytest.mark.parametrize("rows, number, limit", [
-    ([(1, 0, 0.200), (3, 0, 0.300), (5, 0, 0.298), (8, 0, 0.296)], 5, 0),  # within 1 % of the best
-    ([(1, 0, 0.300), (3, 0, 0.200)], 1, 0),
-    ([(3, 0, 0.300), (8, 0, -0.400), (8, 60, 0.299)], 8, 60),
-    ([(8, 0, 0.299), (8, 60, 0.300)], 8, 60),  # of one number the more consistent
-    ([(1, 0, -0.02), (3, 0, -0.30), (3, 60, -0.10), (12, 0, 0.0)], 3, 60),  # nothing speaks for any
-    ([(1, 0, 0.0), (3, 0, 0.0)], 3, 0), ([(7, 0, -0.3), (7, 60, -0.2)], 7, 60)])
+@pytest.mark.parametrize(
+    "rows, number, limit",
+    [
+        (
+            [(1, 0, 0.200), (3, 0, 0.300), (5, 0, 0.298), (8, 0, 0.296)],
+            5,
+            0,
+        ),  # within 1 % of the best
+        ([(1, 0, 0.300), (3, 0, 0.200)], 1, 0),
+        ([(3, 0, 0.300), (8, 0, -0.400), (8, 60, 0.299)], 8, 60),
+        ([(8, 0, 0.299), (8, 60, 0.300)], 8, 60),  # of one number the more consistent
+        (
+            [(1, 0, -0.02), (3, 0, -0.30), (3, 60, -0.10), (12, 0, 0.0)],
+            3,
+            60,
+        ),  # nothing speaks for any
+        ([(1, 0, 0.0), (3, 0, 0.0)], 3, 0),
+        ([(7, 0, -0.3), (7, 60, -0.2)], 7, 60),
+    ],
+)
 def test_of_the_nearly_best_that_with_the_largest_number_is_chosen(rows, number, limit):
     for seed in range(3):  # in any order
         chosen = choose(table_of(*rows).sample(frac=1, random_state=seed))
@@ -198,11 +231,14 @@ def test_of_the_nearly_best_that_with_the_largest_number_is_chosen(rows, number,
 
 def test_the_choice_is_the_same_by_longer_lists():
     random = np.random.default_rng(2)
-    vectors = unit(*[group(centre, 30, 1, random) for centre in random.normal(size=(9, 48))],
-                   random.normal(size=(60, 48)))
+    vectors = unit(
+        *[group(centre, 30, 1, random) for centre in random.normal(size=(9, 48))],
+        random.normal(size=(60, 48)),
+    )
     numbers = [1, 2, 3, 5, 8, 12]
     assert try_numbers(nearest(vectors, 16), numbers, 3).equals(
-        try_numbers(nearest(vectors, 40), numbers, 3))
+        try_numbers(nearest(vectors, 40), numbers, 3)
+    )
 
 
 def test_the_picture_has_a_line_for_each_limit_and_marks_the_choice():
@@ -216,6 +252,7 @@ def test_the_picture_has_a_line_for_each_limit_and_marks_the_choice():
 
 
 # Labelled headlines
+
 
 def chosen_labels(vectors):
     """Return the number that is chosen, and labels with what leans: all by the lists."""
@@ -232,8 +269,14 @@ def cut_stories(sizes):
     table = read_table(UCI)
     news, _ = merge_copies(clean_texts(table))
     stories, random = table["story"].to_numpy()[news["row"]], np.random.default_rng(0)
-    kept = np.concatenate([random.permutation(np.flatnonzero(stories == story))[
-        :random.integers(*sizes, endpoint=True)] for story in np.unique(stories)])
+    kept = np.concatenate(
+        [
+            random.permutation(np.flatnonzero(stories == story))[
+                : random.integers(*sizes, endpoint=True)
+            ]
+            for story in np.unique(stories)
+        ]
+    )
     return news["text"].to_numpy()[kept], stories[kept]
 
 
@@ -248,6 +291,7 @@ def test_small_stories_are_not_merged_and_large_ones_not_torn(sizes, least, larg
 
 
 # Where there is nothing to find
+
 
 def test_random_directions_are_doubtful_and_stories_are_not():
     random = np.random.default_rng(5)

@@ -1,4 +1,5 @@
 """Milvus Lite at odd places, servers that are not there, and no secret in any message."""
+
 import logging
 import os
 import shutil
@@ -26,6 +27,7 @@ def milvus():
     def open_client(*arguments, **more):
         clients.append(connect(*arguments, **more))
         return clients[-1]
+
     yield open_client
     for client in clients:
         client.close()
@@ -136,13 +138,17 @@ def test_a_server_is_never_said_to_be_deleted():
     check_alive("https://cloud.example/my.db")
 
 
-@pytest.mark.parametrize("address, token, said", [
-    ("http://127.0.0.1:{closed}", "root:secret-word", "127.0.0.1:{closed}"),
-    ("http://root:secret-word@127.0.0.1:{closed}", "", "//127.0.0.1:{closed}"),
-    ("http://root:secret@word@127.0.0.1:{closed}", "", "//127.0.0.1:{closed}"),
-    ("http://127.0.0.1:{silent}", "secret-word", "127.0.0.1:{silent}"),
-    ("http://root:secret@127.0.0.1:port", "", "//127.0.0.1:port"),
-    ("root:secret/word@milvus", "secret-word", " milvus,")])
+@pytest.mark.parametrize(
+    "address, token, said",
+    [
+        ("http://127.0.0.1:{closed}", "root:secret-word", "127.0.0.1:{closed}"),
+        ("http://root:secret-word@127.0.0.1:{closed}", "", "//127.0.0.1:{closed}"),
+        ("http://root:secret@word@127.0.0.1:{closed}", "", "//127.0.0.1:{closed}"),
+        ("http://127.0.0.1:{silent}", "secret-word", "127.0.0.1:{silent}"),
+        ("http://root:secret@127.0.0.1:port", "", "//127.0.0.1:port"),
+        ("root:secret/word@milvus", "secret-word", " milvus,"),
+    ],
+)
 def test_a_server_that_is_not_there_is_named_without_a_secret(address, token, said):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         ports = {"closed": free_port(), "silent": silent.getsockname()[1]}
@@ -178,11 +184,22 @@ def test_a_proxy_does_not_stand_between_the_notebook_and_its_milvus_lite(tmp_pat
     """In a process of its own, as libraries look for a proxy early; the cell is executed twice."""
     cells = [cell.source for cell in CODE if "no_proxy" in cell.source]
     assert len(cells) == 1
-    code = "\n".join(cells * 2 + [
-        "from pymilvus import MilvusClient", "print(MilvusClient('milvus.db').list_collections())",
-        "print(os.environ['no_proxy'])"])
+    code = "\n".join(
+        cells * 2
+        + [
+            "from pymilvus import MilvusClient",
+            "print(MilvusClient('milvus.db').list_collections())",
+            "print(os.environ['no_proxy'])",
+        ]
+    )
     dead = f"http://127.0.0.1:{free_port()}"
     proxies = {"http_proxy": dead, "https_proxy": dead, "no_proxy": "localhost,example.org"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | proxies,
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | proxies,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout == "[]\nlocalhost,example.org\n", done.stderr[-500:]  # for all others

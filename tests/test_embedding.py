@@ -1,4 +1,5 @@
 """BGE-M3 where it can be had, lsa where it cannot, and what lsa makes of odd texts."""
+
 import contextlib
 import json
 import os
@@ -18,25 +19,43 @@ from conftest import SAMPLE
 from notebook import connect, find_model, fit_lsa, load_bge_m3, load_embedding, step_size
 from sklearn.metrics import pairwise_distances
 
-FLOODS = [f"{event} {when}" for when in ("at dawn", "before noon", "in rain", "as crowds watch")
-          for event in ("Harbour strike stops the ferries", "Valley flooded again",
-                        "Chess final ends in a draw", "River bridge opens")]
+FLOODS = [
+    f"{event} {when}"
+    for when in ("at dawn", "before noon", "in rain", "as crowds watch")
+    for event in (
+        "Harbour strike stops the ferries",
+        "Valley flooded again",
+        "Chess final ends in a draw",
+        "River bridge opens",
+    )
+]
 ALONE = ["地震", "油价上涨", "ψωμί", "Жизнь", "🌧"]  # share no three letters with anything
 COMMIT = "0" * 40
-CAVEAT = ("lsa compares spelling. To it, a second language is one story, and it finds stories in "
-          "anything, even in random letters.\n")
+CAVEAT = (
+    "lsa compares spelling. To it, a second language is one story, and it finds stories in "
+    "anything, even in random letters.\n"
+)
 
 
 class Hub(BaseHTTPRequestHandler):
     """What the Hugging Face hub answers: it has one model, in the folder `self.server.folder`."""
+
     protocol_version = "HTTP/1.1"
     name = "BAAI/bge-m3"
 
     def do_GET(self):
         path, folder = urlsplit(self.path).path, self.server.folder
         self.server.asked.append(path)
-        files = [{"type": "file", "path": file.relative_to(folder).as_posix(), "oid": COMMIT,
-                  "size": file.stat().st_size} for file in folder.rglob("*") if file.is_file()]
+        files = [
+            {
+                "type": "file",
+                "path": file.relative_to(folder).as_posix(),
+                "oid": COMMIT,
+                "size": file.stat().st_size,
+            }
+            for file in folder.rglob("*")
+            if file.is_file()
+        ]
         if path in (f"/api/models/{self.name}", f"/api/models/{self.name}/revision/main"):
             self.answer(json.dumps({"id": self.name, "sha": COMMIT, "siblings": []}).encode())
         elif path == f"/api/models/{self.name}/tree/{COMMIT}":
@@ -46,15 +65,27 @@ class Hub(BaseHTTPRequestHandler):
         elif path.startswith(f"/{self.name}/resolve/{COMMIT}/"):
             self.answer((folder / path.split(f"/{COMMIT}/")[1]).read_bytes())
         else:
-            self.answer(b"", 401, {"X-Error-Code": "RepoNotFound",
-                                   "X-Error-Message": "Invalid username or password."})
+            self.answer(
+                b"",
+                401,
+                {
+                    "X-Error-Code": "RepoNotFound",
+                    "X-Error-Message": "Invalid username or password.",
+                },
+            )
 
     do_HEAD = do_GET
 
     def answer(self, content, status=200, headers=None):
         self.send_response(status)
-        for header in ({"ETag": '"' + re.sub(r"\W", "", self.path) + '"', "X-Repo-Commit": COMMIT,
-                        "Content-Length": str(len(content))} | (headers or {})).items():
+        for header in (
+            {
+                "ETag": '"' + re.sub(r"\W", "", self.path) + '"',
+                "X-Repo-Commit": COMMIT,
+                "Content-Length": str(len(content)),
+            }
+            | (headers or {})
+        ).items():
             self.send_header(*header)
         self.end_headers()
         if self.command == "GET":
@@ -67,12 +98,16 @@ class Hub(BaseHTTPRequestHandler):
 @pytest.fixture
 def asking(monkeypatch, tmp_path):
     """A function that makes this port the hub's; what is downloaded goes to tmp_path."""
+
     def ask(port):
         address, constants = f"http://127.0.0.1:{port}", "huggingface_hub.constants."
         monkeypatch.setattr(constants + "ENDPOINT", address)
-        monkeypatch.setattr(constants + "HUGGINGFACE_CO_URL_TEMPLATE",
-                            address + "/{repo_id}/resolve/{revision}/{filename}")
+        monkeypatch.setattr(
+            constants + "HUGGINGFACE_CO_URL_TEMPLATE",
+            address + "/{repo_id}/resolve/{revision}/{filename}",
+        )
         monkeypatch.setattr(constants + "HF_HUB_CACHE", str(tmp_path / "hub"))
+
     return ask
 
 
@@ -103,6 +138,7 @@ def no_hub(kind):
                 connection, caller = listener.accept()
                 callers.append(caller)
                 connection.close()
+
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         if kind != "nobody listens":
@@ -128,9 +164,12 @@ def test_without_network_lsa_is_taken_at_once_and_said(asking, capsys, kind):
         model, embed = load_embedding("", FLOODS)
     assert model == "lsa" and embed(FLOODS).shape[0] == len(FLOODS) and len(callers) <= 3
     said = capsys.readouterr().out
-    assert re.fullmatch(r"BAAI/bge-m3 cannot be loaded: the Hugging Face hub cannot be reached "
-                        r"\(.*\), and no whole copy is on this computer\. "
-                        rf"So lsa is used instead\.\n{re.escape(CAVEAT)}", said)
+    assert re.fullmatch(
+        r"BAAI/bge-m3 cannot be loaded: the Hugging Face hub cannot be reached "
+        r"\(.*\), and no whole copy is on this computer\. "
+        rf"So lsa is used instead\.\n{re.escape(CAVEAT)}",
+        said,
+    )
 
 
 def test_where_lsa_is_named_it_is_said_what_it_cannot_do(capsys):
@@ -164,7 +203,8 @@ MISSING = ["pytorch_model.bin", "config.json", "tokenizer.json", "colbert_linear
 @pytest.mark.parametrize("missing", MISSING)
 @pytest.mark.parametrize("listed", [True, False])
 def test_what_a_download_left_that_broke_off_is_no_model(
-        hub, asking, monkeypatch, tmp_path, capsys, missing, listed):
+    hub, asking, monkeypatch, tmp_path, capsys, missing, listed
+):
     """Then there is no network. An older huggingface_hub kept no list of what there should be."""
     folder = Path(find_model("BAAI/bge-m3"))
     (folder / missing).unlink()
@@ -172,8 +212,12 @@ def test_what_a_download_left_that_broke_off_is_no_model(
         asking(port)
         if not listed:
             repository = folder.parents[1]
-            shutil.copytree(repository, tmp_path / "old" / repository.name, symlinks=True,
-                            ignore=shutil.ignore_patterns("trees"))
+            shutil.copytree(
+                repository,
+                tmp_path / "old" / repository.name,
+                symlinks=True,
+                ignore=shutil.ignore_patterns("trees"),
+            )
             monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "old"))
         model, _ = load_embedding("", FLOODS)
     whole = missing == "colbert_linear.pt" and not listed  # embedding does not need that one
@@ -208,16 +252,23 @@ def test_a_named_model_that_cannot_be_read_is_an_error(asking, monkeypatch, tmp_
     assert sentence(error)
 
 
-@pytest.mark.parametrize("broken, cause", [
-    ("FlagEmbedding.BGEM3FlagModel", "ImportError: cannot import name 'BGEM3FlagModel'"),
-    ("transformers.AutoTokenizer.from_pretrained", "AttributeError: .*'from_pretrained'")])
+@pytest.mark.parametrize(
+    "broken, cause",
+    [
+        ("FlagEmbedding.BGEM3FlagModel", "ImportError: cannot import name 'BGEM3FlagModel'"),
+        ("transformers.AutoTokenizer.from_pretrained", "AttributeError: .*'from_pretrained'"),
+    ],
+)
 @pytest.mark.parametrize("named", ["", "BAAI/bge-m3"])
 def test_packages_that_do_not_fit_are_an_error_that_says_to_restart(
-        hub, monkeypatch, broken, cause, named):
+    hub, monkeypatch, broken, cause, named
+):
     """As in Colab, where an older one is loaded already when the first cell installs a newer."""
     monkeypatch.delattr(broken)
-    expected = (f"^BAAI/bge-m3 cannot be loaded: {cause}.*Restart the session and run all cells; "
-                ".*install the packages.*EMBEDDING_MODEL=lsa")
+    expected = (
+        f"^BAAI/bge-m3 cannot be loaded: {cause}.*Restart the session and run all cells; "
+        ".*install the packages.*EMBEDDING_MODEL=lsa"
+    )
     with pytest.raises(RuntimeError, match=expected) as error:
         load_embedding(named, FLOODS)
     assert sentence(error) and error.value.__suppress_context__  # no second traceback
@@ -237,22 +288,29 @@ def test_a_model_without_the_heads_of_bge_m3_is_said_to_be_none(checkpoint, tmp_
     assert "first token" in said and said.count("\n") == 1
 
 
-@pytest.mark.parametrize("gpus, device, batch, step, shorter", [
-    (0, "cpu", 16, 256, torch.float32), (1, "cuda:0", 256, 1024, torch.float16),
-    (2, "cuda:0", 256, 1024, torch.float16)])
+@pytest.mark.parametrize(
+    "gpus, device, batch, step, shorter",
+    [
+        (0, "cpu", 16, 256, torch.float32),
+        (1, "cuda:0", 256, 1024, torch.float16),
+        (2, "cuda:0", 256, 1024, torch.float16),
+    ],
+)
 def test_a_gpu_gets_large_batches_and_of_several_one_is_named(
-        checkpoint, monkeypatch, gpus, device, batch, step, shorter):
+    checkpoint, monkeypatch, gpus, device, batch, step, shorter
+):
     """Nothing is computed there, so none is needed: it is asked only which it would be."""
     made = []
 
     def listed(*arguments, alive=notebook.BGEM3EmbeddingFunction, **more):
         made.append(alive(*arguments, **more))
         return made[-1]
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(notebook, "BGEM3EmbeddingFunction", listed)
     load_bge_m3(str(checkpoint))
-    function, = made
+    (function,) = made
     assert function.model.target_devices == [device] and step_size() == step
     assert function._encode_config["batch_size"] == batch
     assert next(function.model.model.parameters()).dtype == shorter
@@ -272,8 +330,10 @@ def test_bge_m3_gives_unit_vectors_and_shows_no_bars(checkpoint, sample, capsys)
 
 def test_numbers_that_are_none_reach_the_cell_that_names_the_headline(checkpoint, monkeypatch):
     embed = load_bge_m3(str(checkpoint))
-    monkeypatch.setattr("FlagEmbedding.BGEM3FlagModel.encode",
-                        lambda *_, **__: {"dense_vecs": np.array([[1, 0], [np.nan, 1]])})
+    monkeypatch.setattr(
+        "FlagEmbedding.BGEM3FlagModel.encode",
+        lambda *_, **__: {"dense_vecs": np.array([[1, 0], [np.nan, 1]])},
+    )
     assert np.isfinite(embed(["one", "two"])).all(axis=1).tolist() == [True, False]
 
 
@@ -307,10 +367,11 @@ def test_a_direction_of_its_own_is_as_far_from_all_by_every_metric(tmp_path, met
     texts = FLOODS + ALONE
     vectors = fit_lsa(texts)(texts)
     client = connect(str(tmp_path / "milvus.db"))
-    client.create_collection("news", dimension=vectors.shape[1], metric_type=metric,
-                             consistency_level="Strong")
+    client.create_collection(
+        "news", dimension=vectors.shape[1], metric_type=metric, consistency_level="Strong"
+    )
     client.insert("news", [{"id": row, "vector": vector} for row, vector in enumerate(vectors)])
-    for row, hits in enumerate(client.search("news", vectors[-len(ALONE):], limit=len(texts))):
+    for row, hits in enumerate(client.search("news", vectors[-len(ALONE) :], limit=len(texts))):
         score = dict(zip(hits.ids, hits.distances, strict=True))
         nearest, far = (0, 2) if metric == "L2" else (1, 0)
         assert score.pop(len(FLOODS) + row) == pytest.approx(nearest, abs=1e-5)
@@ -323,11 +384,17 @@ def test_a_question_without_known_letters_is_a_row_of_zeros():
     assert vectors.any(axis=1).tolist() == [False, True, True]
 
 
-@pytest.mark.parametrize("texts", [
-    FLOODS[:5], [" ".join(["rain"] * (number + 1)) for number in range(40)],
-    ["🌧" * (number + 1) for number in range(8)], ["a b", "a c", "d e", "f g", "h i"],
-    ["Rain in May", "Rain in June", "abc", "quux", "Golf"],
-    [f"{first} {second} harbour" for first in "abcdef" for second in "ghijkl"]])
+@pytest.mark.parametrize(
+    "texts",
+    [
+        FLOODS[:5],
+        [" ".join(["rain"] * (number + 1)) for number in range(40)],
+        ["🌧" * (number + 1) for number in range(8)],
+        ["a b", "a c", "d e", "f g", "h i"],
+        ["Rain in May", "Rain in June", "abc", "quux", "Golf"],
+        [f"{first} {second} harbour" for first in "abcdef" for second in "ghijkl"],
+    ],
+)
 def test_lsa_runs_on_few_texts_and_on_few_letters(texts):
     vectors = fit_lsa(texts)(texts)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)

@@ -180,7 +180,7 @@ def test_what_is_saved_reads_back_through_any_reader(write, tmp_path, number):
         "title,date\r\r\nMayor resigns,1\r\r\nFlood in the valley,2\r\r\nChess final,3\r\r\n",
         'title;"when,\nand"\nMayor resigns;1\nFlood in the valley;2\nChess final;3\n',
         '"title"\n"Mayor resigns"\n"Flood in the valley"\n\nChess final\n',
-        'title;a, b\nMayor resigns;1, May\nFlood in the valley;2, May\nChess final;, May\n',
+        "title;a, b\nMayor resigns;1, May\nFlood in the valley;2, May\nChess final;, May\n",
         "title|a, b|c, d\nMayor resigns|,|\nFlood in the valley|,|\nChess final|,|\n",
     ],
 )
@@ -337,9 +337,9 @@ def test_one_doubled_apostrophe_tells_that_all_are_quotation_marks(write, capsys
         ["title,date", "'Rain',1", "'Snow' again,2", "'Tis the season,3", "Fog,4"],
         ["title", "'Rain'", "'Snow'", "Fog"],
         ["title", "'Rain'", "'Snow'"],
-        ["title,x", "'They''ve won',1", '"\'Rock \'\'n\'\' roll\' is back",2', "Fog,3"],
+        ["title,x", "'They''ve won',1", "\"'Rock ''n'' roll' is back\",2", "Fog,3"],
         ["title;x", "'Rain', he says, 'and fog';1", "'Twas cold, 'twas wet;2", "It's 'over';3"],
-        ['"title","x"', "\"'Rain'\",\"1\"", "\"'Fog'\",\"2\"", "\"'Hail'\",\"3\""],
+        ['"title","x"', '"\'Rain\'","1"', '"\'Fog\'","2"', '"\'Hail\'","3"'],
     ],
 )
 def test_a_headline_may_begin_and_end_with_a_word_in_apostrophes(write, capsys, lines):
@@ -352,9 +352,9 @@ def test_a_headline_may_begin_and_end_with_a_word_in_apostrophes(write, capsys, 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("header_too", [True, False])
 def test_lines_that_are_quoted_as_a_whole_are_read_and_said(write, capsys, delimiter, header_too):
-    header, *lines = written(PLACES, delimiter, "\r\n", False).replace("Two\nlines", "Two").split(
-        "\r\n"
-    )[:-1]
+    header, *lines = (
+        written(PLACES, delimiter, "\r\n", False).replace("Two\nlines", "Two").split("\r\n")[:-1]
+    )
     lines = ['"' + line.replace('"', '""') + '"' for line in lines]
     header = f'"{header}"' if header_too else header
     expected = [[field.replace("Two\nlines", "Two") for field in row] for row in PLACES]
@@ -375,8 +375,10 @@ def test_titles_with_commas_in_quotation_marks_are_no_lines_quoted_as_a_whole(wr
     assert rows_of(read_table(write(content))) == rows
 
 
-@pytest.mark.parametrize("language, encoding", [
-    ("Japanese", "iso2022_jp"), ("Japanese", "iso2022_jp_2004"), ("Korean", "iso2022_kr")])
+@pytest.mark.parametrize(
+    "language, encoding",
+    [("Japanese", "iso2022_jp"), ("Japanese", "iso2022_jp_2004"), ("Korean", "iso2022_kr")],
+)
 def test_letters_in_escape_sequences_are_read_and_said(write, capsys, language, encoding):
     news = pd.read_csv(SAMPLE.parent.parent / "tests" / "languages.csv")
     titles = news["title"][news["language"] == language].tolist()
@@ -468,7 +470,7 @@ def test_a_quotation_mark_that_is_never_closed_is_said_or_stops(write, capsys):
         (",,\n", "is empty"),
         ("\ufeff", "is empty"),
         ("sep=;", "is empty"),
-        ("\ufeff\"sep=,\"\r\n\r\n,,\r\n", "is empty"),
+        ('\ufeff"sep=,"\r\n\r\n,,\r\n', "is empty"),
         ("title,date\n", "no rows below its first line"),
         ("\ufefftitle\r\n\r\n", "no rows below its first line"),
     ],
@@ -578,8 +580,15 @@ def test_columns_of_the_reader_stay_and_the_results_get_a_number(capsys):
     saved = add_results(table, rows_found(2))
     assert saved.iloc[:, :5].equals(table)
     assert list(saved.columns[5:]) == [
-        "cluster", "cluster_name_2", "probability", "closest_cluster", "closest_cluster_name",
-        "theme_3", "x_2", "y"]
+        "cluster",
+        "cluster_name_2",
+        "probability",
+        "closest_cluster",
+        "closest_cluster_name",
+        "theme_3",
+        "x_2",
+        "y",
+    ]
     assert saved["theme_3"].tolist() == [40, 41] and saved["x_2"].tolist() == [0.25, 0.25]
     said = capsys.readouterr().out
     assert "has columns cluster_name, theme, x of its own, which stay" in said
@@ -607,29 +616,68 @@ def test_what_was_found_is_written_beside_each_row_and_each_story():
     """Three headlines of which one stands twice, two stories and one theme."""
     news = pd.DataFrame(
         {
-            "title": list("abc"), "cluster": [1, -1, 0], "probability": [0.9, 0, 1],
-            "leans_to": [-1, 0, -1], "theme": [0, -1, 0], "x": [1, 2, 3], "y": [4, 5, 6]})
+            "title": list("abc"),
+            "cluster": [1, -1, 0],
+            "probability": [0.9, 0, 1],
+            "leans_to": [-1, 0, -1],
+            "theme": [0, -1, 0],
+            "x": [1, 2, 3],
+            "y": [4, 5, 6],
+        }
+    )
     stories = pd.DataFrame(
         {
-            "name": ["Flood", "Fire"], "medoid": [2, 0], "headlines": 1, "rows": [2, 1],
-            "leaning": [1, 0], "persistence": 0.1, "words": [["dam", "mud"], []], "theme": 0,
-            "colour": "red"})
+            "name": ["Flood", "Fire"],
+            "medoid": [2, 0],
+            "headlines": 1,
+            "rows": [2, 1],
+            "leaning": [1, 0],
+            "persistence": 0.1,
+            "words": [["dam", "mud"], []],
+            "theme": 0,
+            "colour": "red",
+        }
+    )
     themes = pd.DataFrame({"name": ["Water"], "words": [["rain", "ash"]]})
     rows = results_of_rows(news, stories, [2, 0, 2, 1])
     assert rows.to_numpy().tolist() == [
-        [0, "Flood", 1, -1, "", 0, 3, 6], [1, "Fire", 0.9, -1, "", 0, 1, 4],
-        [0, "Flood", 1, -1, "", 0, 3, 6], [-1, "", 0, 0, "Flood", -1, 2, 5]]
+        [0, "Flood", 1, -1, "", 0, 3, 6],
+        [1, "Fire", 0.9, -1, "", 0, 1, 4],
+        [0, "Flood", 1, -1, "", 0, 3, 6],
+        [-1, "", 0, 0, "Flood", -1, 2, 5],
+    ]
     assert list(rows.columns) == list(rows_found(1).columns)
     found = results_of_stories(stories, themes)
     assert found.to_dict("records") == [
-        {"number": 0, "name": "Flood", "theme": 0, "theme_words": "rain, ash", "headlines": 1,
-         "rows": 2, "persistence": 0.1, "words": "dam, mud", "leaning": 1},
-        {"number": 1, "name": "Fire", "theme": 0, "theme_words": "rain, ash", "headlines": 1,
-         "rows": 1, "persistence": 0.1, "words": "", "leaning": 0}]
+        {
+            "number": 0,
+            "name": "Flood",
+            "theme": 0,
+            "theme_words": "rain, ash",
+            "headlines": 1,
+            "rows": 2,
+            "persistence": 0.1,
+            "words": "dam, mud",
+            "leaning": 1,
+        },
+        {
+            "number": 1,
+            "name": "Fire",
+            "theme": 0,
+            "theme_words": "rain, ash",
+            "headlines": 1,
+            "rows": 1,
+            "persistence": 0.1,
+            "words": "",
+            "leaning": 0,
+        },
+    ]
 
 
-@pytest.mark.parametrize("encoding, saved_in", [
-    ("utf-8", "utf-8"), ("utf-8-sig", "utf-8-sig"), ("utf-16", "utf-8-sig"), ("cp1252", "utf-8")])
+@pytest.mark.parametrize(
+    "encoding, saved_in",
+    [("utf-8", "utf-8"), ("utf-8-sig", "utf-8-sig"), ("utf-16", "utf-8-sig"), ("cp1252", "utf-8")],
+)
 def test_a_byte_order_mark_in_the_csv_comes_back(write, tmp_path, encoding, saved_in):
     path = write("title;x\nStraße;1\nBäche über die Ufer;2\n".encode(encoding))
     found = encoding_to_save(path)
@@ -804,8 +852,14 @@ def test_a_folder_that_nobody_may_write_to_is_no_output_dir(settings_of):
         settings_of(OUTPUT_DIR="/proc/self/fd")
 
 
-@pytest.mark.parametrize("address", ["http://root:secret@host:19530", "tcp://root:se/cret@host:1",
-                                     "https://root:secret@in01.example.com"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://root:secret@host:19530",
+        "tcp://root:se/cret@host:1",
+        "https://root:secret@in01.example.com",
+    ],
+)
 def test_no_output_and_no_error_has_a_password_or_token(settings_of, address):
     try:
         found = settings_of(MILVUS_ADDRESS=address, MILVUS_TOKEN="secret-key")
@@ -821,17 +875,34 @@ def test_no_output_and_no_error_has_a_password_or_token(settings_of, address):
     assert "secret" not in said and "cret@" not in said and "root" not in said
 
 
-@pytest.mark.parametrize("address", ["root:secret@host:19530", "http://root:secret@word@host:x",
-                                     "http://root:secret@", "root:secret@http://host"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "root:secret@host:19530",
+        "http://root:secret@word@host:x",
+        "http://root:secret@",
+        "root:secret@http://host",
+    ],
+)
 def test_a_malformed_address_is_said_without_its_password(settings_of, address):
     with pytest.raises(ValueError, match="^MILVUS_ADDRESS must be a path") as error:
         settings_of(MILVUS_ADDRESS=address)
     assert "secret" not in one_sentence(error.value) and "root" not in str(error.value)
 
 
-@pytest.mark.parametrize("address", ["news.db", "~/a b/milvus.db", "me@home/milvus.db",
-                                     "http://localhost:19530", "https://in01.example.com", "tcp://10.0.0.1:1",
-                                     "http://[::1]:19530/default", "HTTP://host"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "news.db",
+        "~/a b/milvus.db",
+        "me@home/milvus.db",
+        "http://localhost:19530",
+        "https://in01.example.com",
+        "tcp://10.0.0.1:1",
+        "http://[::1]:19530/default",
+        "HTTP://host",
+    ],
+)
 def test_addresses_that_milvus_can_have_are_taken_and_shown(settings_of, address):
     found = settings_of(MILVUS_ADDRESS=address)
     assert found["MILVUS_ADDRESS"] == address
@@ -857,12 +928,19 @@ def first_cells(folder, code, content=None, **environment):
     if content is not None:
         (folder / ".env").write_bytes(content.encode() if isinstance(content, str) else content)
     cell = next(cell.source for cell in CODE if "def read_env(" in cell.source)
-    clean = {name: value for name, value in os.environ.items()
-             if name not in SETTINGS and "proxy" not in name.lower()
-             and name != "PYTHON_DOTENV_DISABLED"}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in SETTINGS and "proxy" not in name.lower() and name != "PYTHON_DOTENV_DISABLED"
+    }
     done = subprocess.run(
-        [sys.executable, "-c", f"{cell}\n{code.replace('CELL', cell)}"], cwd=folder,
-        env=clean | environment, capture_output=True, text=True, check=False)
+        [sys.executable, "-c", f"{cell}\n{code.replace('CELL', cell)}"],
+        cwd=folder,
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
@@ -878,19 +956,24 @@ def test_an_environment_variable_wins_over_env_even_if_it_is_empty(tmp_path):
 def test_a_change_of_env_counts_whole_or_not_at_all(tmp_path):
     """The cell is executed once more after a change: nothing of it counts before a restart."""
     changed = "MIN_SAMPLES=8\nMIN_CLUSTER_SIZE=4\n"
-    code = (f"Path('.env').write_text({changed!r})\nCELL\n"
-            "print(os.environ['MIN_SAMPLES'], os.environ.get('MIN_CLUSTER_SIZE'))")
+    code = (
+        f"Path('.env').write_text({changed!r})\nCELL\n"
+        "print(os.environ['MIN_SAMPLES'], os.environ.get('MIN_CLUSTER_SIZE'))"
+    )
     assert first_cells(tmp_path, code, "MIN_SAMPLES=7\n") == ["7", "None"]
     assert first_cells(tmp_path, code) == ["8", "4"]
 
 
-@pytest.mark.parametrize("line, path", [
-    ('"C:\\news\\titles.csv"', "C:\\news\\titles.csv"),
-    ("C:\\news\\titles.csv", "C:\\news\\titles.csv"),
-    ("'C:\\news\\titles.csv'", "C:\\news\\titles.csv"),
-    ('"D:\\a\\b\\f\\n\\r\\t\\v.csv"', "D:\\a\\b\\f\\n\\r\\t\\v.csv"),
-    ('"C:\\\\news\\\\titles.csv"', "C:\\news\\titles.csv"),
-])
+@pytest.mark.parametrize(
+    "line, path",
+    [
+        ('"C:\\news\\titles.csv"', "C:\\news\\titles.csv"),
+        ("C:\\news\\titles.csv", "C:\\news\\titles.csv"),
+        ("'C:\\news\\titles.csv'", "C:\\news\\titles.csv"),
+        ('"D:\\a\\b\\f\\n\\r\\t\\v.csv"', "D:\\a\\b\\f\\n\\r\\t\\v.csv"),
+        ('"C:\\\\news\\\\titles.csv"', "C:\\news\\titles.csv"),
+    ],
+)
 def test_backslashes_of_a_path_in_env_are_understood(tmp_path, settings_of, line, path):
     (tmp_path / ".env").write_text(f"NEWS_CSV={line}\n")
     assert settings_of(**read_env(tmp_path / ".env"))["NEWS_CSV"] == path
@@ -931,20 +1014,25 @@ def test_env_in_another_encoding_is_an_error(tmp_path, content):
 # Proxies
 
 
-@pytest.mark.parametrize("proxies, goes_past", [
-    ({"no_proxy": "*"}, {"example.org", "localhost"}),
-    ({"NO_PROXY": "example.org"}, {"example.org"}),
-    ({"no_proxy": " example.org , 10.0.0.1 ", "NO_PROXY": "other.example"}, {"example.org"}),
-    ({}, set()),
-])
+@pytest.mark.parametrize(
+    "proxies, goes_past",
+    [
+        ({"no_proxy": "*"}, {"example.org", "localhost"}),
+        ({"NO_PROXY": "example.org"}, {"example.org"}),
+        ({"no_proxy": " example.org , 10.0.0.1 ", "NO_PROXY": "other.example"}, {"example.org"}),
+        ({}, set()),
+    ],
+)
 def test_a_proxy_never_stands_before_milvus_lite_and_others_keep_theirs(
     tmp_path, proxies, goes_past
 ):
     """The cell is executed twice; what others do without the proxy is asked of urllib."""
     dead = f"http://127.0.0.1:{free_port()}"
-    code = ("CELL\nfrom pymilvus import MilvusClient\nfrom urllib.request import proxy_bypass\n"
-            "print(len(MilvusClient('milvus.db').list_collections()))\n"
-            "print(*filter(proxy_bypass, ['example.org', 'localhost', 'nobody.example']))")
+    code = (
+        "CELL\nfrom pymilvus import MilvusClient\nfrom urllib.request import proxy_bypass\n"
+        "print(len(MilvusClient('milvus.db').list_collections()))\n"
+        "print(*filter(proxy_bypass, ['example.org', 'localhost', 'nobody.example']))"
+    )
     said = first_cells(tmp_path, code, http_proxy=dead, https_proxy=dead, **proxies)
     assert said[0] == "0" and set(said[1:]) - {"nobody.example"} == goes_past
     assert ("nobody.example" in said) == (proxies.get("no_proxy") == "*")
@@ -965,13 +1053,16 @@ except TimeoutError:
 """
 
 
-@pytest.mark.parametrize("proxies, asked", [
-    ({}, "milvus.example:19530"),
-    ({"no_proxy": "example.org", "NO_PROXY": "milvus.example"}, "milvus.example:19530"),
-    ({"no_proxy": "example.org, milvus.example"}, "nobody"),
-    ({"NO_PROXY": "milvus.example"}, "nobody"),
-    ({"no_proxy": "*"}, "nobody"),
-])
+@pytest.mark.parametrize(
+    "proxies, asked",
+    [
+        ({}, "milvus.example:19530"),
+        ({"no_proxy": "example.org", "NO_PROXY": "milvus.example"}, "milvus.example:19530"),
+        ({"no_proxy": "example.org, milvus.example"}, "nobody"),
+        ({"NO_PROXY": "milvus.example"}, "nobody"),
+        ({"no_proxy": "*"}, "nobody"),
+    ],
+)
 def test_a_server_is_asked_through_a_proxy_unless_that_is_not_wanted(tmp_path, proxies, asked):
     """The proxy is a socket on loopback that notes for whom it is asked."""
     port = free_port()

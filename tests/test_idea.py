@@ -1,4 +1,5 @@
 """Section 2 on its eleven points: what it shows, computed by hand or pair by pair."""
+
 import itertools
 import re
 from collections import defaultdict
@@ -24,25 +25,38 @@ from scipy import sparse
 
 POINTS = dict(zip("ABCDEFGHIJK", [0, 1, 2.5, 7, 8, 9, 20, 21, 22, 40, 41], strict=True))
 STABILITIES = {  # name: points, reachability at birth, and where the last point leaves
-    "ABC": (3, 4.5, 2.5), "DEF": (3, 4.5, 2), "ABCDEF": (6, 11, 4.5), "GHI": (3, 11, 2)}
+    "ABC": (3, 4.5, 2.5),
+    "DEF": (3, 4.5, 2),
+    "ABCDEF": (6, 11, 4.5),
+    "GHI": (3, 11, 2),
+}
 
 
 def reached(one, other, points):
     """Return the shortest length within which two points have each other, and two others each."""
     lengths = sorted(abs(a - b) for a in points for b in points)
-    return next(length for length in lengths if abs(one - other) <= length and all(
-        sum(abs(point - end) <= length for point in points) > 2 for end in (one, other)))
+    return next(
+        length
+        for length in lengths
+        if abs(one - other) <= length
+        and all(sum(abs(point - end) <= length for point in points) > 2 for end in (one, other))
+    )
 
 
 def reachabilities(points):
     """Return an n x n table of what `reached` says of each pair of named points."""
-    return pd.DataFrame({one: {other: reached(points[one], points[other], points.values())
-                               for other in points} for one in points}, dtype=float)
+    return pd.DataFrame(
+        {
+            one: {other: reached(points[one], points[other], points.values()) for other in points}
+            for one in points
+        },
+        dtype=float,
+    )
 
 
 def lived(size, born, left, power=1):
     """Return a stability by its definition, for lengths to this power."""
-    return size * (1 / left ** power - 1 / born ** power)
+    return size * (1 / left**power - 1 / born**power)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +67,7 @@ def toy():
 
 
 def test_bars_reach_as_far_as_the_second_neighbour_on_both_sides(sample_run):
-    trace, = pictures(sample_run, "Core distances")[0].data
+    (trace,) = pictures(sample_run, "Core distances")[0].data
     assert dict(zip(trace.y, trace.x, strict=True)) == POINTS
     core = [2.5, 1.5, 2.5, 2, 1, 2, 2, 1, 2, 18, 19]
     assert list(trace.error_x.array) == list(map(float, trace.text)) == core
@@ -68,7 +82,7 @@ def test_reachabilities_are_those_of_their_definition(sample_run):
 
 
 def test_the_dendrogram_shown_is_that_of_the_eleven_points(sample_run, toy):
-    figure, = pictures(sample_run, "Dendrogram")
+    (figure,) = pictures(sample_run, "Dendrogram")
     assert figure.to_json() == draw_dendrogram(toy, list(POINTS)).to_json()
 
 
@@ -90,7 +104,7 @@ def test_the_dendrogram_has_each_points_cluster_in_brackets(toy):
 def test_no_links_cross_in_the_dendrogram(toy):
     order = "".join(text[0] for text in draw_dendrogram(toy, list(POINTS)).layout.xaxis.ticktext)
     for group in "ABC", "DEF", "GHI", "ABCDEF":
-        assert set(group) == set(order[min(map(order.find, group)):][:len(group)])
+        assert set(group) == set(order[min(map(order.find, group)) :][: len(group)])
 
 
 @pytest.mark.parametrize("name", STABILITIES)
@@ -101,15 +115,16 @@ def test_a_stability_is_what_one_computes_by_hand(toy, name):
 
 
 def test_the_stabilities_have_a_row_for_each_possible_cluster(sample_run, toy):
-    table, = tables(sample_run, "density at birth")
+    (table,) = tables(sample_run, "density at birth")
     assert table.equals(stability_table(toy, list(POINTS)).round(3))
     assert set(table.index) == {*STABILITIES, "".join(POINTS)}
 
 
 def test_what_is_printed_by_hand_is_what_the_table_says(sample_run):
-    table, = tables(sample_run, "density at birth")
-    by_hand = re.findall(r"^(\w+): (\d+) points x \(1/(.+) - 1/(.+)\) = (.+)$",
-                         sample_run.said, re.MULTILINE)
+    (table,) = tables(sample_run, "density at birth")
+    by_hand = re.findall(
+        r"^(\w+): (\d+) points x \(1/(.+) - 1/(.+)\) = (.+)$", sample_run.said, re.MULTILINE
+    )
     assert {name for name, *_ in by_hand} == {"ABC", "DEF", "ABCDEF"}
     for name, *numbers in by_hand:
         size, left, born, stability = map(float, numbers)
@@ -128,10 +143,13 @@ def test_persistence_is_stability_per_point_as_a_share_of_the_greatest_density(t
 @pytest.mark.parametrize("seed", [8, 9])
 def test_stabilities_of_other_points_agree_with_hdbscans_persistence(seed):
     """Twenty-six points at random: the table's figures give the persistence of each cluster."""
-    places = pd.Series(np.random.default_rng(seed).normal(size=26).round(2),
-                       index=list("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+    places = pd.Series(
+        np.random.default_rng(seed).normal(size=26).round(2),
+        index=list("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+    )
     fitted = hdbscan.HDBSCAN(min_cluster_size=2, min_samples=1, metric="precomputed").fit(
-        reachabilities(places.to_dict()).to_numpy())
+        reachabilities(places.to_dict()).to_numpy()
+    )
     table = stability_table(fitted, places.index)
     persistence = table["stability"] / table.iloc[:, 0] / table.iloc[:, 2].max()
     assert len(fitted.cluster_persistence_) > 2
@@ -146,9 +164,16 @@ def moved(by):
     return pd.Series({name: at - by * (name in "DEF") for name, at in POINTS.items()})
 
 
-@pytest.mark.parametrize("power, by, clusters", [
-    (1, 0, "ABC DEF GHI"), (1, 1, "ABCDEF GHI"), (2, 1, "ABC DEF GHI"),
-    (1, 1.5, "ABCDEF GHI"), (2, 1.5, "ABCDEF GHI")])
+@pytest.mark.parametrize(
+    "power, by, clusters",
+    [
+        (1, 0, "ABC DEF GHI"),
+        (1, 1, "ABCDEF GHI"),
+        (2, 1, "ABC DEF GHI"),
+        (1, 1.5, "ABCDEF GHI"),
+        (2, 1.5, "ABCDEF GHI"),
+    ],
+)
 def test_squares_change_the_clusters(power, by, clusters):
     """The parent is born where F is linked to G and ends at D's link to C: the stabilities say
     whether it has more than its children."""
@@ -168,18 +193,24 @@ def test_the_lines_on_squares_say_so(sample_run):
 def test_hdbscan_takes_the_second_neighbour_for_the_core_distance(toy):
     """Its links are those of the reachabilities that the table shows."""
     shown = hdbscan.HDBSCAN(3, min_samples=1, metric="precomputed").fit(
-        reachabilities(POINTS).to_numpy())
+        reachabilities(POINTS).to_numpy()
+    )
     assert np.array_equal(shown.labels_, toy.labels_)
-    assert np.array_equal(*[np.sort(each.single_linkage_tree_.to_numpy()[:, 2])
-                            for each in (shown, toy)])
+    assert np.array_equal(
+        *[np.sort(each.single_linkage_tree_.to_numpy()[:, 2]) for each in (shown, toy)]
+    )
 
 
 def lists_of_two(points):
     """Return each point's two nearest, and how far its second is: {name: set}, {name: length}."""
-    near = {one: sorted(points, key=lambda other: abs(points[one] - points[other]))[1:3]
-            for one in points}
-    return ({one: set(two) for one, two in near.items()},
-            {one: abs(points[one] - points[two[1]]) for one, two in near.items()})
+    near = {
+        one: sorted(points, key=lambda other: abs(points[one] - points[other]))[1:3]
+        for one in points
+    }
+    return (
+        {one: set(two) for one, two in near.items()},
+        {one: abs(points[one] - points[two[1]]) for one, two in near.items()},
+    )
 
 
 def linked(points):
@@ -207,8 +238,10 @@ def links(request):
     """Points, and for each link of their table: its weight without the ten-thousandth, {group: how
     far it reaches} of the two that it joins, and what proves it."""
     points = places(request.param)
-    return points, [(plain(weight), {one: plain(reach), other: plain(other_reach)}, proof) for (
-        _, weight, one, reach, other, other_reach, proof) in linked(points).to_numpy().tolist()]
+    return points, [
+        (plain(weight), {one: plain(reach), other: plain(other_reach)}, proof)
+        for (_, weight, one, reach, other, other_reach, proof) in linked(points).to_numpy().tolist()
+    ]
 
 
 def test_the_links_shown_are_those_of_the_eleven_points(sample_run):
@@ -218,14 +251,19 @@ def test_the_links_shown_are_those_of_the_eleven_points(sample_run):
     in_doubt = table[table["proven"].str.startswith("no")].to_numpy()[:, [0, 1, 2, 4]].tolist()
     assert in_doubt == [["C-D", 4.5, "ABC", "DEF"], ["F-G", 11, "GHI", "ABCDEF"]]
     pairs = [pair.split("-") for pair in table["link"]]
-    assert ["-".join(pair) for pair in pairs if pair[0] not in lists[pair[1]]
-            and pair[1] not in lists[pair[0]]] == ["C-D", "F-G"]
+    assert [
+        "-".join(pair)
+        for pair in pairs
+        if pair[0] not in lists[pair[1]] and pair[1] not in lists[pair[0]]
+    ] == ["C-D", "F-G"]
 
 
 def test_the_two_links_on_nobodys_list_are_drawn_in_red(sample_run):
-    figure, = pictures(sample_run, "in red")
-    lines = {colour: [set(line.y) for line in figure.data if line.line.color == colour]
-             for colour in ("#333", "red")}
+    (figure,) = pictures(sample_run, "in red")
+    lines = {
+        colour: [set(line.y) for line in figure.data if line.line.color == colour]
+        for colour in ("#333", "red")
+    }
     assert lines["red"] == [set("CD"), set("FG")] and len(lines["#333"]) == 8
     assert list(figure.data[0].error_x.array) == list(lists_of_two(POINTS)[1].values())
 
@@ -277,10 +315,16 @@ def test_nothing_that_the_lists_leave_out_is_shorter_than_a_proven_link(links):
     proven = 0
     for length, pair, proof in rows:
         for group in set(re.findall(r"[A-Z]+", proof)) & set(pair):
-            left_out = [(one, other) for one in group for other in set(points) - set(group)
-                        if other not in lists[one] and one not in lists[other]]
-            assert all(reached(points[one], points[other], points.values()) >= length
-                       for one, other in left_out), (group, length)
+            left_out = [
+                (one, other)
+                for one in group
+                for other in set(points) - set(group)
+                if other not in lists[one] and one not in lists[other]
+            ]
+            assert all(
+                reached(points[one], points[other], points.values()) >= length
+                for one, other in left_out
+            ), (group, length)
             proven += 1
     assert proven > 3
 
@@ -303,8 +347,11 @@ def test_groups_that_no_edge_connects_have_a_spanning_tree_each():
     edges = pd.DataFrame(edges, columns=["start", "end"])
     edges["weight"] = abs(places[edges["end"]] - places[edges["start"]])
     in_order = [sorted(group, key=lambda point: places[point]) for group in groups]
-    gaps = sorted((places[after] - places[before], {before, after})
-                  for group in in_order for before, after in itertools.pairwise(group))
+    gaps = sorted(
+        (places[after] - places[before], {before, after})
+        for group in in_order
+        for before, after in itertools.pairwise(group)
+    )
     tree = spanning_tree(edges, len(places))
     assert [{link.start, link.end} for link in tree.itertuples()] == [ends for _, ends in gaps]
     assert np.allclose(tree["weight"], [gap for gap, _ in gaps])
@@ -316,15 +363,20 @@ def test_joined_groups_are_the_components_of_the_links_before(seed=5):
     pairs = pd.DataFrame(random.integers(0, 40, (30, 2)), columns=["start", "end"])
     pairs = pairs[pairs["start"] != pairs["end"]].assign(weight=lambda table: table.index + 1.0)
     tree, reach = spanning_tree(pairs.drop_duplicates(["start", "end"]), 40), random.random(40)
-    steps = [(weight, [sorted(group["rows"]) for group in pair], [group["reach"] for group in pair])
-             for weight, *pair in joined_groups(tree, reach)]
+    steps = [
+        (weight, [sorted(group["rows"]) for group in pair], [group["reach"] for group in pair])
+        for weight, *pair in joined_groups(tree, reach)
+    ]
     for number, (weight, groups, reaches) in enumerate(steps):
         before = tree[:number]
-        _, component = sparse.csgraph.connected_components(sparse.coo_array(
-            (before["weight"], (before["start"], before["end"])), (40, 40)), directed=False)
+        _, component = sparse.csgraph.connected_components(
+            sparse.coo_array((before["weight"], (before["start"], before["end"])), (40, 40)),
+            directed=False,
+        )
         assert all(set(component[group]) == {component[group[0]]} for group in groups)
         assert [len(group) for group in groups] == [
-            (component == component[group[0]]).sum() for group in groups]
+            (component == component[group[0]]).sum() for group in groups
+        ]
         assert reaches == [min(reach[group]) for group in groups]
         assert len(groups[0]) <= len(groups[1])
         if number < len(tree):

@@ -1,4 +1,5 @@
 """Real news: other languages, copies of headlines, and equal titles."""
+
 import re
 from pathlib import Path
 
@@ -47,8 +48,10 @@ def test_stories_of_other_languages_are_named_on_the_map(in_language):
     _, found, _ = in_language
     figure = pictures(found, found.summary)[-1]
     drawn = [text for trace in figure.data if trace.mode == "text" for text in trace.text]
-    names = [name_html(short_name(*story)) for story in
-             zip(found.stories["name"], found.stories["words"], strict=True)]
+    names = [
+        name_html(short_name(*story))
+        for story in zip(found.stories["name"], found.stories["words"], strict=True)
+    ]
     assert drawn and {text.removesuffix("<br> ") for text in drawn} <= set(names)
 
 
@@ -60,8 +63,19 @@ def write_copies(sample, saved, path):
     for word in "Ullenfield", "Pellimore":
         names += [saved["cluster_name"][saved["title"].str.contains(word)].mode()[0]]
         row = sample[sample["title"] == names[-1]].iloc[0]
-        tables.append(pd.DataFrame([{**row, "title": title} for title in (
-            names[-1].upper(), names[-1].lower(), names[-1].replace(" ", "  "), names[-1] + ".")]))
+        tables.append(
+            pd.DataFrame(
+                [
+                    {**row, "title": title}
+                    for title in (
+                        names[-1].upper(),
+                        names[-1].lower(),
+                        names[-1].replace(" ", "  "),
+                        names[-1] + ".",
+                    )
+                ]
+            )
+        )
         tables[-1].loc[0, "description"] = row["description"].upper()
     pd.concat(tables).sample(frac=1, random_state=0).to_csv(path, index=False)
     return names
@@ -109,7 +123,8 @@ def one_title(tmp_path_factory):
     """A run on 15 stories whose headlines all have the same title; the descriptions tell them."""
     folder = tmp_path_factory.mktemp("title")
     pd.DataFrame({"title": "Live blog", "description": LANGUAGES["title"]}).to_csv(
-        folder / "news.csv", index=False)
+        folder / "news.csv", index=False
+    )
     with runner(folder) as run:
         yield run(NEWS_CSV=folder / "news.csv")
 
@@ -130,6 +145,9 @@ def test_equal_titles_have_a_line_each_on_the_page(one_title):
 
 
 def test_equal_titles_keep_their_points_apart(one_title):
-    points = [trace for trace in pictures(one_title, one_title.summary)[-1].data
-              if trace.mode == "markers"]
+    points = [
+        trace
+        for trace in pictures(one_title, one_title.summary)[-1].data
+        if trace.mode == "markers"
+    ]
     assert sum(len(trace.x) for trace in points) == len(one_title.news) == len(LANGUAGES)

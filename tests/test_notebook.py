@@ -1,4 +1,5 @@
 """The notebook as a file: its cells, its saved outputs, and what must agree with it."""
+
 import ast
 import base64
 import collections
@@ -24,6 +25,7 @@ TREES = [ast.parse(cell.source) for cell in CODE if not cell.source.startswith("
 
 # Cells
 
+
 def test_each_cell_has_something_in_it():
     assert all(cell.source.strip() for cell in CELLS)
 
@@ -36,7 +38,9 @@ def test_a_shown_cell_follows_words_or_a_folded_cell():
 
 def test_cells_are_folded_in_jupyterlab_and_colab_or_in_neither():
     assert {json.dumps(cell.metadata, sort_keys=True) for cell in CODE} == {
-        "{}", json.dumps(FOLDED, sort_keys=True)}
+        "{}",
+        json.dumps(FOLDED, sort_keys=True),
+    }
 
 
 def test_a_folded_cell_begins_with_the_line_that_is_left_of_it():
@@ -59,13 +63,19 @@ def test_shown_cells_are_short():
     for cell in SHOWN:
         length = sum(bool(line.strip()) for line in cell.source.splitlines())
         assert length <= (14 if re.search("^(def|class) ", cell.source, re.MULTILINE) else 10), (
-            cell.source)
+            cell.source
+        )
 
 
 def test_no_function_has_more_than_six_arguments():
     """Where more would travel together, they belong into a table."""
-    many = [node.name for tree in TREES for node in tree.body if isinstance(node, ast.FunctionDef)
-            if len(node.args.args + node.args.kwonlyargs + node.args.posonlyargs) > 6]
+    many = [
+        node.name
+        for tree in TREES
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        if len(node.args.args + node.args.kwonlyargs + node.args.posonlyargs) > 6
+    ]
     assert many == []
 
 
@@ -75,16 +85,23 @@ def test_lines_of_code_fit_into_a_window():
 
 
 def test_imports_stand_in_the_first_section():
-    headings = [number for number, cell in enumerate(CELLS)
-                if cell.cell_type == "markdown" and re.search("^## ", cell.source, re.MULTILINE)]
-    for cell in CELLS[headings[1]:]:
+    headings = [
+        number
+        for number, cell in enumerate(CELLS)
+        if cell.cell_type == "markdown" and re.search("^## ", cell.source, re.MULTILINE)
+    ]
+    for cell in CELLS[headings[1] :]:
         if cell.cell_type == "code":
-            imports = [node for node in ast.walk(ast.parse(cell.source))
-                       if isinstance(node, (ast.Import, ast.ImportFrom))]
+            imports = [
+                node
+                for node in ast.walk(ast.parse(cell.source))
+                if isinstance(node, (ast.Import, ast.ImportFrom))
+            ]
             assert imports == [], cell.source[:80]
 
 
 # Functions and names
+
 
 def test_every_function_says_what_it_does():
     """Those that others can call; a function inside another is explained by it."""
@@ -103,8 +120,17 @@ def assigned(statement):
     nodes = [statement]
     while nodes:
         node = nodes.pop()
-        if isinstance(node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp,
-                             ast.GeneratorExp, ast.FunctionDef)):
+        if isinstance(
+            node,
+            (
+                ast.Lambda,
+                ast.ListComp,
+                ast.SetComp,
+                ast.DictComp,
+                ast.GeneratorExp,
+                ast.FunctionDef,
+            ),
+        ):
             continue
         if isinstance(node, ast.For):
             counters |= {name.id for name in ast.walk(node.target) if isinstance(name, ast.Name)}
@@ -128,17 +154,27 @@ def test_a_name_means_one_thing():
 
 def globals_read(table):
     """Return the global names that a function reads, and the functions inside it."""
-    names = {symbol.get_name() for symbol in table.get_symbols()
-             if symbol.is_global() and symbol.is_referenced()}
+    names = {
+        symbol.get_name()
+        for symbol in table.get_symbols()
+        if symbol.is_global() and symbol.is_referenced()
+    }
     return names.union(*map(globals_read, table.get_children()))
 
 
 def test_no_function_reads_what_a_cell_computes():
     """But imports, functions, and constants in capitals whose values stand in the notebook."""
-    computed = {name for tree in TREES for statement in tree.body if not is_kept(statement)
-                for name in assigned(statement)}
-    hidden, functions = {}, {node.name for tree in TREES for node in tree.body
-                             if isinstance(node, ast.FunctionDef)}
+    computed = {
+        name
+        for tree in TREES
+        for statement in tree.body
+        if not is_kept(statement)
+        for name in assigned(statement)
+    }
+    hidden, functions = (
+        {},
+        {node.name for tree in TREES for node in tree.body if isinstance(node, ast.FunctionDef)},
+    )
     for cell in CODE:
         if not cell.source.startswith("%"):
             for table in symtable.symtable(cell.source, "cell", "exec").get_children():
@@ -149,6 +185,7 @@ def test_no_function_reads_what_a_cell_computes():
 
 
 # Saved outputs
+
 
 def test_the_saved_outputs_are_those_of_one_clean_run():
     assert [cell.execution_count for cell in CODE] == list(range(1, len(CODE) + 1))
@@ -175,7 +212,7 @@ def test_nearly_all_shown_cells_have_an_output():
 
 def test_the_picture_of_the_opening_is_carried_by_the_file():
     opening = CELLS[0]
-    name, = re.findall(r"!\[[^\]]+\]\(attachment:(.+?)\)", opening.source)
+    (name,) = re.findall(r"!\[[^\]]+\]\(attachment:(.+?)\)", opening.source)
     picture = base64.b64decode(opening.attachments[name]["image/png"])
     assert picture.startswith(PNG) and len(picture) < 150_000
 
@@ -185,6 +222,7 @@ def test_the_file_is_small_enough_to_open_anywhere():
 
 
 # What must agree with it
+
 
 def pinned():
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
@@ -209,13 +247,20 @@ def test_the_install_cell_installs_what_is_missing_and_nothing_else(tmp_path):
     with zipfile.ZipFile(tmp_path / "smallpackage-1.5-py3-none-any.whl", "w") as files:
         about = "smallpackage-1.5.dist-info/"
         files.writestr("smallpackage.py", "")
-        files.writestr(about + "METADATA",
-                       "Metadata-Version: 2.1\nName: smallpackage\nVersion: 1.5\n")
-        files.writestr(about + "WHEEL",
-                       "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        files.writestr(
+            about + "METADATA", "Metadata-Version: 2.1\nName: smallpackage\nVersion: 1.5\n"
+        )
+        files.writestr(
+            about + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         files.writestr(about + "RECORD", "")
-    found = executed(tmp_path, [INSTALL + ' "smallpackage~=1.4,<2"'], PIP_DRY_RUN="1",
-                     PIP_FIND_LINKS=tmp_path, PIP_REPORT="report.json")
+    found = executed(
+        tmp_path,
+        [INSTALL + ' "smallpackage~=1.4,<2"'],
+        PIP_DRY_RUN="1",
+        PIP_FIND_LINKS=tmp_path,
+        PIP_REPORT="report.json",
+    )
     assert found.status == 0
     assert not re.search("error|No matching", str(found.outputs), re.IGNORECASE), found.outputs
     would_install = json.loads((tmp_path / "report.json").read_text())["install"]

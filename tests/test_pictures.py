@@ -1,4 +1,5 @@
 """The map with its names, and the tree over it."""
+
 import itertools
 import math
 import re
@@ -44,19 +45,24 @@ def traces(figure, mode):
 
 def names_on(figure):
     """Return the names that stand on a map: [(name, x, y, theme)]."""
-    return [(plain(text), x, y, trace.meta) for trace in traces(figure, "text")
-            for text, x, y in zip(trace.text, trace.x, trace.y, strict=True)]
+    return [
+        (plain(text), x, y, trace.meta)
+        for trace in traces(figure, "text")
+        for text, x, y in zip(trace.text, trace.x, trace.y, strict=True)
+    ]
 
 
 # Points and legend
+
 
 def test_each_headline_is_a_point_in_its_storys_colour_that_says_both(found, drawn):
     news, stories, _ = found
     rows = []
     for trace in traces(drawn, "markers"):
         assert trace.type == "scatter"
-        for row, x, y, colour, text in zip(trace.customdata, trace.x, trace.y, trace.marker.color,
-                                           trace.hovertext, strict=True):
+        for row, x, y, colour, text in zip(
+            trace.customdata, trace.x, trace.y, trace.marker.color, trace.hovertext, strict=True
+        ):
             headline = news.loc[row]
             number = headline["cluster"]
             name = stories["name"][number] if number >= 0 else ""
@@ -101,12 +107,14 @@ def test_a_map_of_more_than_5000_headlines_is_drawn_by_webgl_with_names_on_top(n
     places = {(note.x, note.y): plain(note.text) for note in notes}
     for _, story in found[1].iterrows():
         at = tuple(found[0].loc[story["medoid"], ["x", "y"]])
-        assert at not in places or places[at] == plain(" ".join(
-            short_name(story["name"], story["words"])))
+        assert at not in places or places[at] == plain(
+            " ".join(short_name(story["name"], story["words"]))
+        )
     assert not any(note.showarrow for note in notes)
 
 
 # Names
+
 
 def test_names_stand_above_their_medoids_where_they_fit(found, drawn):
     news, stories, _ = found
@@ -116,21 +124,35 @@ def test_names_stand_above_their_medoids_where_they_fit(found, drawn):
         place = news.loc[story["medoid"], ["x", "y"]]
         expected.append((plain("".join(lines)), *place, stories["theme"][number]))
     places = news.loc[stories["medoid"], ["x", "y"]].to_numpy()
-    fitting = names_that_fit(places, [short_name(*pair) for pair in zip(
-        stories["name"], stories["words"], strict=True)])
+    fitting = names_that_fit(
+        places, [short_name(*pair) for pair in zip(stories["name"], stories["words"], strict=True)]
+    )
     assert 9 < len(fitting)
     assert sorted(names_on(drawn)) == sorted(expected[number] for number in fitting)
 
 
-@pytest.mark.parametrize("name, words, lines", [
-    ("Umbrel throws a hammer", ["umbrel", "record"], ["Umbrel throws a", "hammer"]),
-    ("A headline that is far too long for two lines of that map",
-     ["ullenfield", "final", "floodlights", "cup"], ["ullenfield, final,", "floodlights"]),
-    ("A headline that is far too long for two lines of that map",
-     ["misunderstanding", "transformations", "crocodile"], ["misunderstanding,", "transformations"]),
-    ("A headline that is far too long for two lines of that map", [],
-     ["A headline that is", "far too long for…"]),
-    ("東京の天気は明日から雨が降りそうです", [], ["東京の天気は明日から", "雨が降りそうです"])])
+@pytest.mark.parametrize(
+    "name, words, lines",
+    [
+        ("Umbrel throws a hammer", ["umbrel", "record"], ["Umbrel throws a", "hammer"]),
+        (
+            "A headline that is far too long for two lines of that map",
+            ["ullenfield", "final", "floodlights", "cup"],
+            ["ullenfield, final,", "floodlights"],
+        ),
+        (
+            "A headline that is far too long for two lines of that map",
+            ["misunderstanding", "transformations", "crocodile"],
+            ["misunderstanding,", "transformations"],
+        ),
+        (
+            "A headline that is far too long for two lines of that map",
+            [],
+            ["A headline that is", "far too long for…"],
+        ),
+        ("東京の天気は明日から雨が降りそうです", [], ["東京の天気は明日から", "雨が降りそうです"]),
+    ],
+)
 def test_a_name_is_the_headline_where_that_fits_else_words_else_its_beginning(name, words, lines):
     """A wide letter counts twice."""
     assert short_name(name, words) == lines
@@ -138,7 +160,8 @@ def test_a_name_is_the_headline_where_that_fits_else_words_else_its_beginning(na
 
 def test_a_name_is_text_and_each_of_its_lines_keeps_its_direction():
     assert name_html(["<b>5 & $6</b>", "שלום,"]) == (
-        "\u2068&lt;b&gt;5 &amp; &#36;6&lt;/b&gt;\u2069<br>\u2068שלום,\u2069")
+        "\u2068&lt;b&gt;5 &amp; &#36;6&lt;/b&gt;\u2069<br>\u2068שלום,\u2069"
+    )
 
 
 @pytest.mark.parametrize("letter, width", [("n", 5.6), ("語", 11.2)])
@@ -146,11 +169,17 @@ def test_no_name_covers_another_and_one_is_left_out_only_for_a_larger_storys(let
     random = np.random.default_rng(2)
     at = random.uniform(size=(60, 2)) * [560, 500]
     at[:2] = [0, 0], [560, 500]  # the places fill the map
-    lines = [[letter * random.integers(3, 20), "two"][:1 + number % 2] for number in range(60)]
+    lines = [[letter * random.integers(3, 20), "two"][: 1 + number % 2] for number in range(60)]
     shown = names_that_fit(at / 7, lines)
-    boxes = [(x - half, y, x + half, y + 13 * len(text)) for (x, y), text, half in zip(
-        at, lines, (max(len(text[0]) * width, 16.8 * (len(text) - 1)) / 2 for text in lines),
-        strict=True)]
+    boxes = [
+        (x - half, y, x + half, y + 13 * len(text))
+        for (x, y), text, half in zip(
+            at,
+            lines,
+            (max(len(text[0]) * width, 16.8 * (len(text) - 1)) / 2 for text in lines),
+            strict=True,
+        )
+    ]
 
     def covers(one, other):
         (left, low, right, high), (start, bottom, end, top) = boxes[one], boxes[other]
@@ -168,6 +197,7 @@ def test_names_of_no_story_or_of_one_place_are_no_trouble():
 
 
 # The tree over the map
+
 
 def links_on(figure, news):
     """Return the links drawn over a map as {colour: {{row, row}, ...}}."""
@@ -224,12 +254,14 @@ def test_pictures_of_few_stories_are_drawn(count):
 
 # The sample
 
+
 def test_the_map_shown_is_that_of_the_saved_file(sample_run, saved):
-    figure, = pictures(sample_run, sample_run.summary)
+    (figure,) = pictures(sample_run, sample_run.summary)
     row, found = sample_run.news["row"], set()
     for trace in traces(figure, "markers"):
-        for number, x, y, text in zip(trace.customdata, trace.x, trace.y, trace.hovertext,
-                                      strict=True):
+        for number, x, y, text in zip(
+            trace.customdata, trace.x, trace.y, trace.hovertext, strict=True
+        ):
             line = saved.loc[row[number]]
             assert (x, y) == pytest.approx((line["x"], line["y"]), rel=1e-5)
             assert plain(text) == plain(wrapped(line["title"]) + wrapped(line["cluster_name"]))
@@ -244,9 +276,8 @@ def test_neighbours_stay_neighbours_on_the_map(sample_run):
     assert trustworthiness(sample_run.embeddings, places, n_neighbors=5) > 0.85
 
 
-def test_names_on_the_map_shown_stand_where_the_headline_is_that_names_the_story(
-        sample_run, saved):
-    figure, = pictures(sample_run, sample_run.summary)
+def test_names_on_the_map_shown_stand_where_the_headline_is_that_names_the_story(sample_run, saved):
+    (figure,) = pictures(sample_run, sample_run.summary)
     named = saved[saved["title"] == saved["cluster_name"]].set_index("cluster")
     places = {}
     for number, story in sample_run.stories.iterrows():
@@ -259,7 +290,7 @@ def test_names_on_the_map_shown_stand_where_the_headline_is_that_names_the_story
 
 
 def test_the_tree_shown_over_the_map_is_the_one_that_was_clustered(sample_run):
-    figure, = pictures(sample_run, "In red:")
+    (figure,) = pictures(sample_run, "In red:")
     expected, torn = expected_links(sample_run.tree, sample_run.news)
     assert links_on(figure, sample_run.news) == expected
     assert len(sample_run.tree) == 500

@@ -1,4 +1,5 @@
 """The notebook as a whole: the README's command, what is saved, and cells that are run again."""
+
 import ast
 import json
 import re
@@ -12,8 +13,16 @@ from conftest import CODE, executed, runner
 from notebook import CELLS, place_headline
 from sklearn.metrics import adjusted_rand_score, completeness_score, homogeneity_score
 
-RESULTS = ["cluster", "cluster_name", "probability", "closest_cluster", "closest_cluster_name",
-           "theme", "x", "y"]
+RESULTS = [
+    "cluster",
+    "cluster_name",
+    "probability",
+    "closest_cluster",
+    "closest_cluster_name",
+    "theme",
+    "x",
+    "y",
+]
 
 
 def read(folder, name):
@@ -22,12 +31,14 @@ def read(folder, name):
 
 # The README's command
 
+
 @pytest.fixture(scope="module")
 def shuffled(sample):
     """The sample in another order, with six copies in capitals of headlines that tell a story."""
     copies = sample[sample["story"] != ""][::60][:6]
-    copies = copies.assign(title=copies["title"].str.upper(),
-                           description=copies["description"].str.upper())
+    copies = copies.assign(
+        title=copies["title"].str.upper(), description=copies["description"].str.upper()
+    )
     return pd.concat([sample, copies]).sample(frac=1, random_state=3, ignore_index=True)
 
 
@@ -58,8 +69,10 @@ def test_rows_in_another_order_and_with_copies_get_the_same_results(command, sam
 
 
 def test_stories_of_rows_in_another_order_and_with_copies_are_the_same(command, sample_run):
-    found, expected = (read(folder, "stories.csv").drop(columns="rows")
-                       for folder in (command.folder, sample_run.folder))
+    found, expected = (
+        read(folder, "stories.csv").drop(columns="rows")
+        for folder in (command.folder, sample_run.folder)
+    )
     assert found.equals(expected)
 
 
@@ -74,6 +87,7 @@ def test_copies_get_what_their_headline_gets_and_are_counted_as_rows(command, sh
 
 # What is saved
 
+
 def test_the_saved_table_is_the_csv_and_its_results(saved, sample):
     assert saved[list(sample)].equals(sample)
     assert list(saved.columns.drop(list(sample))) == RESULTS
@@ -81,8 +95,16 @@ def test_the_saved_table_is_the_csv_and_its_results(saved, sample):
 
 def test_the_saved_stories_are_those_of_the_saved_table(sample_run, saved):
     stories = read(sample_run.folder, "stories.csv").set_index("number")
-    assert set(stories) == {"name", "theme", "theme_words", "headlines", "rows", "persistence",
-                            "words", "leaning"}
+    assert set(stories) == {
+        "name",
+        "theme",
+        "theme_words",
+        "headlines",
+        "rows",
+        "persistence",
+        "words",
+        "leaning",
+    }
     in_story = saved[saved["cluster"] >= 0]
     assert in_story["cluster"].value_counts().to_dict() == stories["headlines"].to_dict()
     assert in_story["theme"].tolist() == stories["theme"][in_story["cluster"]].tolist()
@@ -116,6 +138,7 @@ def test_the_story_of_the_opening_is_found(saved):
 
 # New headlines, other settings
 
+
 def test_a_fifth_held_out_is_placed_in_its_stories(run, sample, tmp_path):
     """Measured: 0.73 to 0.82 are placed, and 0.84 to 0.96 of these right, for other fifths."""
     held = sample[sample["story"] != ""].sample(frac=0.2, random_state=0)
@@ -124,18 +147,22 @@ def test_a_fifth_held_out_is_placed_in_its_stories(run, sample, tmp_path):
     story_of = found.news["title"].map(sample.set_index("title")["story"])
     truth = [story_of[found.labels == number].mode()[0] for number in found.stories.index]
     vectors = found.embed((held["title"] + "\n" + held["description"]).str.strip())
-    placed = np.array([place_headline(found.client, found.collection, found.news, vector)
-                       for vector in vectors])
+    placed = np.array(
+        [place_headline(found.client, found.collection, found.news, vector) for vector in vectors]
+    )
     right = np.array(truth)[placed[placed >= 0]] == held["story"][placed >= 0]
     assert (placed >= 0).mean() > 0.6 and right.mean() > 0.8
 
 
 # Cells run again
 
+
 def readable(cell):
     """What a cell printed, without bars, and showed, as text that can be compared."""
-    outputs = [json.loads(each.to_json()) if isinstance(each, (go.Figure, pd.DataFrame))
-               else repr(each) for each in cell.shown]
+    outputs = [
+        json.loads(each.to_json()) if isinstance(each, (go.Figure, pd.DataFrame)) else repr(each)
+        for each in cell.shown
+    ]
     return re.sub(r"\r.*", "", cell.said), outputs
 
 
@@ -146,32 +173,36 @@ def again(sample, tmp_path_factory):
     sample.sort_values("story")[-150:].to_csv(folder / "a.csv", index=False)
     with runner(folder) as run:
         found = run(times=2, NEWS_CSV="a.csv")
-        yield SimpleNamespace(run=found, again=run.again, cells=list(found.cells),
-                              labels=found.labels)
+        yield SimpleNamespace(
+            run=found, again=run.again, cells=list(found.cells), labels=found.labels
+        )
 
 
 def test_a_cell_run_again_right_after_itself_gives_the_same(again):
     """But nothing is stored twice."""
     pairs = zip(again.cells[::2], again.cells[1::2], strict=True)
-    (first, second), = [(first, second) for first, second in pairs
-                        if readable(first) != readable(second)]
+    ((first, second),) = [
+        (first, second) for first, second in pairs if readable(first) != readable(second)
+    ]
     assert "\n150 of 150 headlines were new" in first.said
     assert "0 of 150 headlines were new" in second.said
 
 
 def test_cells_run_again_with_another_setting_and_back_give_the_same(again):
     found = again.run
-    first = [readable(cell) for cell in again.cells[1::2]
-             if cell.number >= found.made_by["candidates"]]
+    first = [
+        readable(cell) for cell in again.cells[1::2] if cell.number >= found.made_by["candidates"]
+    ]
     for size in 6, 3:
         found.settings["MIN_CLUSTER_SIZE"] = size
         again.again(found, since="candidates", NEWS_CSV="a.csv")
         assert np.array_equal(found.labels, again.labels) == (size == 3)
-        rows = found.client.query(found.collection, filter="id >= 0", limit=1000,
-                                  output_fields=["text", "cluster"])
+        rows = found.client.query(
+            found.collection, filter="id >= 0", limit=1000, output_fields=["text", "cluster"]
+        )
         noted = {row["text"]: row["cluster"] for row in rows}
         assert noted == dict(zip(found.news["text"], found.labels, strict=True))
-    last = [readable(cell) for cell in found.cells[-len(first):]]
+    last = [readable(cell) for cell in found.cells[-len(first) :]]
     assert last == first and len(first) > 15
 
 
@@ -191,21 +222,39 @@ def test_a_number_that_is_set_is_obeyed(again, name, value):
 
 # The core, copied
 
-CORE = ("pair_weights", "weighted_pairs", "as_matrix", "spanning_tree", "connect_parts",
-        "fit_hdbscan", "at_home", "consistency", "euclidean", "search", "Neighbours")
+CORE = (
+    "pair_weights",
+    "weighted_pairs",
+    "as_matrix",
+    "spanning_tree",
+    "connect_parts",
+    "fit_hdbscan",
+    "at_home",
+    "consistency",
+    "euclidean",
+    "search",
+    "Neighbours",
+)
 
 
 def test_the_core_can_be_copied_without_the_rest(sample_run):
     """Its cells say what to copy; alone, with four imports, they cluster as the notebook does."""
     prose = " ".join(cell.source for cell in CELLS if cell.cell_type == "markdown")
-    sentence = prose[prose.index("To take with you"):]
+    sentence = prose[prose.index("To take with you") :]
     assert all(f"`{name}`" in sentence for name in CORE)
     copied = {}
-    exec("from typing import NamedTuple\nimport hdbscan, numpy as np, pandas as pd\n"  # noqa: S102
-         "from scipy import sparse", copied)
-    shown = [statement for cell in CODE if not cell.metadata and not cell.source.startswith("%")
-             for statement in ast.parse(cell.source).body
-             if isinstance(statement, (ast.FunctionDef, ast.ClassDef))]
+    exec(
+        "from typing import NamedTuple\nimport hdbscan, numpy as np, pandas as pd\n"  # noqa: S102
+        "from scipy import sparse",
+        copied,
+    )
+    shown = [
+        statement
+        for cell in CODE
+        if not cell.metadata and not cell.source.startswith("%")
+        for statement in ast.parse(cell.source).body
+        if isinstance(statement, (ast.FunctionDef, ast.ClassDef))
+    ]
     assert {statement.name for statement in shown} == {*CORE, "choose", "cluster"}
     exec(compile(ast.Module(shown, []), "<core>", "exec"), copied)  # noqa: S102
     lists = copied["Neighbours"](*sample_run.neighbours)
@@ -213,5 +262,6 @@ def test_the_core_can_be_copied_without_the_rest(sample_run):
     assert adjusted_rand_score(sample_run.labels, labels) == 1
     assert 0.2 < copied["consistency"](labels, lists) < copied["at_home"](labels, lists).mean()
     ids, distances = copied["search"](
-        sample_run.client, sample_run.collection, sample_run.embeddings[:2], 16)
+        sample_run.client, sample_run.collection, sample_run.embeddings[:2], 16
+    )
     assert np.allclose(distances, lists.distances[:2], atol=1e-3) and ids.shape == (2, 16)

@@ -1,4 +1,5 @@
 """What Milvus keeps and finds, on Milvus Lite and on a server."""
+
 import contextlib
 import itertools
 import re
@@ -103,6 +104,7 @@ def points(client):
 
 # Rows
 
+
 @pytest.fixture(scope="module")
 def thousands(client):
     """2,345 rows: more than Milvus is asked for at once. Nobody changes them."""
@@ -145,16 +147,16 @@ def test_a_row_with_the_id_of_another_takes_its_place(points):
 
 def test_a_row_is_found_as_soon_as_it_is_written(points):
     client, news, vectors = points
-    client.upsert("points", as_rows(news[:1].assign(id=2 ** 62), -vectors[:1]))
+    client.upsert("points", as_rows(news[:1].assign(id=2**62), -vectors[:1]))
     ids, distances = search(client, "points", -vectors[:1], 1)
-    assert ids.tolist() == [[2 ** 62]] and distances == pytest.approx(0, abs=1e-3)
+    assert ids.tolist() == [[2**62]] and distances == pytest.approx(0, abs=1e-3)
 
 
 def test_the_longest_text_that_is_stored_fits_in_milvus(points):
     """16,000 letters of four bytes each: a server counts bytes."""
     client, news, vectors = points
     client.upsert("points", as_rows(news[:1].assign(id=1, text="🌧" * 16_000), vectors[:1]))
-    row, = client.get("points", [1], output_fields=["text"])
+    (row,) = client.get("points", [1], output_fields=["text"])
     assert row["text"] == "🌧" * 16_000
 
 
@@ -175,8 +177,9 @@ def test_a_vector_that_is_not_made_of_numbers_is_an_error_with_its_headline(numb
         as_rows(news, vectors)
 
 
-@pytest.mark.parametrize("count, size, sizes", [
-    (5, 2, [2, 2, 1]), (4, 2, [2, 2]), (1, 256, [1]), (0, 256, [])])
+@pytest.mark.parametrize(
+    "count, size, sizes", [(5, 2, [2, 2, 1]), (4, 2, [2, 2]), (1, 256, [1]), (0, 256, [])]
+)
 def test_batches_cut_all_rows_into_parts(count, size, sizes):
     parts = [list(range(count))[part] for part in batches(count, size)]
     assert list(map(len, parts)) == sizes and list(itertools.chain(*parts)) == list(range(count))
@@ -201,6 +204,7 @@ def test_the_bar_counts_other_things_one_by_one_and_nothing_where_nothing_is_to_
 
 # Collections
 
+
 def test_no_two_files_and_no_two_models_share_a_collection(tmp_path, monkeypatch):
     """Whatever script their names are in; and files of the same name in other folders do not."""
     for folder in "one", "two":
@@ -208,9 +212,11 @@ def test_no_two_files_and_no_two_models_share_a_collection(tmp_path, monkeypatch
     names = []
     for folder in "one", "two":
         monkeypatch.chdir(tmp_path / folder)
-        names += [collection_name("stories", path, model)
-                  for path in ("news.csv", "data/news.csv", "новости.csv", "新闻.csv", "Köln.csv")
-                  for model in ("lsa", "run1/m", "run2/m")]
+        names += [
+            collection_name("stories", path, model)
+            for path in ("news.csv", "data/news.csv", "новости.csv", "新闻.csv", "Köln.csv")
+            for model in ("lsa", "run1/m", "run2/m")
+        ]
     assert len(set(names)) == 30
     assert all(re.fullmatch(r"stories_[0-9a-f]{8}", name) for name in names)
 
@@ -222,8 +228,15 @@ def test_a_file_has_one_collection_however_its_path_is_written(tmp_path, monkeyp
 
 
 def test_other_columns_have_a_collection_of_their_own():
-    columns = [("", ""), ("Headline", ""), ("", "Headline"), ("Headline", "Body"),
-               ("Body", "Headline"), ("Head", "lineBody"), ("", "Body")]
+    columns = [
+        ("", ""),
+        ("Headline", ""),
+        ("", "Headline"),
+        ("Headline", "Body"),
+        ("Body", "Headline"),
+        ("Head", "lineBody"),
+        ("", "Body"),
+    ]
     names = [collection_name("stories", "a.csv", "lsa", *each) for each in columns]
     assert len(set(names)) == len(columns)
 
@@ -249,6 +262,7 @@ def built(client, monkeypatch):
         def called(*arguments, step=step, alive=alive, **more):
             calls.append(step)
             return alive(*arguments, **more)
+
         monkeypatch.setattr(client, step, called)
     return calls
 
@@ -284,6 +298,7 @@ def test_a_run_that_ended_while_an_index_was_made_does_no_harm(points, monkeypat
 
     def ended(*_, **__):
         raise KeyboardInterrupt
+
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(client, step, ended)
         open_collection(client, "points", schema_for(vectors), "HNSW", metric)
@@ -298,6 +313,7 @@ def test_a_run_that_ended_before_the_flush_loses_nothing(lite, monkeypatch):
 
     def ended(*_, **__):
         raise KeyboardInterrupt
+
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(lite, "flush", ended)
         tidy_collection(lite, "ended_flush", news["id"].to_numpy()[:20])
@@ -314,15 +330,23 @@ def test_a_type_of_index_that_milvus_does_not_know_is_an_error_and_costs_no_rows
     assert count_rows(lite, "unknown") == 8
 
 
-@pytest.mark.parametrize("wanted, address, count, metric", [
-    ("", "./milvus.db", 999, "L2"), ("", "./milvus.db", 1000, "IP"),
-    ("", "http://localhost:19530", 100_000, "L2"), ("L2", "./milvus.db", 5000, "L2"),
-    ("COSINE", "./milvus.db", 5, "COSINE"), ("IP", "http://localhost:19530", 5, "IP")])
+@pytest.mark.parametrize(
+    "wanted, address, count, metric",
+    [
+        ("", "./milvus.db", 999, "L2"),
+        ("", "./milvus.db", 1000, "IP"),
+        ("", "http://localhost:19530", 100_000, "L2"),
+        ("L2", "./milvus.db", 5000, "L2"),
+        ("COSINE", "./milvus.db", 5, "COSINE"),
+        ("IP", "http://localhost:19530", 5, "IP"),
+    ],
+)
 def test_the_metric_is_the_one_that_is_set_or_a_fast_one(wanted, address, count, metric):
     assert choose_metric(wanted, address, count) == metric
 
 
 # The model
+
 
 def test_the_model_that_made_the_embeddings_is_accepted(lite):
     vectors = unit_vectors(8)
@@ -346,11 +370,12 @@ def test_any_model_is_accepted_where_nothing_is_stored(lite):
 
 # Searching
 
+
 def test_distances_of_the_sample_are_euclidean_and_exact(sample_run):
     between = cdist(sample_run.embeddings.astype(float), sample_run.embeddings)
     rows, distances, is_exact = sample_run.neighbours
     assert np.allclose(distances, np.take_along_axis(between, rows, axis=1), atol=1e-4)
-    assert np.allclose(distances, np.sort(between)[:, :distances.shape[1]], atol=1e-4)
+    assert np.allclose(distances, np.sort(between)[:, : distances.shape[1]], atol=1e-4)
     assert np.array_equal(rows[:, 0], np.arange(501)) and (distances[:, 0] == 0).all() and is_exact
 
 
@@ -359,11 +384,19 @@ def stories_by(vectors, neighbours):
     return fit_hdbscan(tree, len(vectors)).labels_
 
 
-@pytest.mark.parametrize("where, index_type, metric", [
-    ("lite", "FLAT", "IP"), ("lite", "FLAT", "COSINE"), ("lite", "HNSW", "L2"),
-    ("remote", "FLAT", "L2"), ("remote", "HNSW", "IP")])
+@pytest.mark.parametrize(
+    "where, index_type, metric",
+    [
+        ("lite", "FLAT", "IP"),
+        ("lite", "FLAT", "COSINE"),
+        ("lite", "HNSW", "L2"),
+        ("remote", "FLAT", "L2"),
+        ("remote", "HNSW", "IP"),
+    ],
+)
 def test_distances_and_stories_are_the_same_with_any_metric_index_and_milvus(
-        request, sample_run, where, index_type, metric):
+    request, sample_run, where, index_type, metric
+):
     """So few rows are found exactly by HNSW, too."""
     client, vectors = request.getfixturevalue(where), sample_run.embeddings
     if not client.has_collection("sample"):
@@ -382,10 +415,10 @@ def test_a_filter_may_leave_fewer_hits_than_one_asks_for(thousands):
     for chosen in [3], [3, 17, 2000], []:
         wanted = news["id"][chosen].tolist()
         ids, distances = search(client, "thousands", vectors[:1], 5, f"id in {wanted}")
-        assert ids.shape == distances.shape == (1, 5) and set(ids[0, :len(chosen)]) == set(wanted)
+        assert ids.shape == distances.shape == (1, 5) and set(ids[0, : len(chosen)]) == set(wanted)
         expected = np.sort(np.linalg.norm(vectors[chosen] - vectors[0], axis=1))
-        assert np.allclose(distances[0, :len(chosen)], expected, atol=1e-3)
-        assert (ids[0, len(chosen):] == -1).all() and np.isnan(distances[0, len(chosen):]).all()
+        assert np.allclose(distances[0, : len(chosen)], expected, atol=1e-3)
+        assert (ids[0, len(chosen) :] == -1).all() and np.isnan(distances[0, len(chosen) :]).all()
 
 
 def test_of_several_questions_none_loses_hits_because_another_has_few(lite):
@@ -398,8 +431,10 @@ def test_of_several_questions_none_loses_hits_because_another_has_few(lite):
     together = search(lite, "holes", vectors[:40], 5, expression)
     assert len({(ids >= 0).sum() for ids, _ in alone}) > 1  # or this test would prove nothing
     for row, each in enumerate(alone):
-        assert all(np.allclose(one[0], many[row], atol=1e-4, equal_nan=True)
-                   for one, many in zip(each, together, strict=True))
+        assert all(
+            np.allclose(one[0], many[row], atol=1e-4, equal_nan=True)
+            for one, many in zip(each, together, strict=True)
+        )
 
 
 def crowd(client, collection, vectors, kept):
@@ -409,9 +444,12 @@ def crowd(client, collection, vectors, kept):
     """
     random = np.random.default_rng(5)
     ids = fill(client, collection, vectors)["id"]
-    others = np.float32(normalize(np.repeat(vectors, 3, axis=0)
-                                  + random.normal(scale=1e-3, size=(3 * len(vectors), 16))))
-    strangers = pd.DataFrame({"id": 10 ** 6 + np.arange(len(others)), "text": "?", "cluster": 1})
+    others = np.float32(
+        normalize(
+            np.repeat(vectors, 3, axis=0) + random.normal(scale=1e-3, size=(3 * len(vectors), 16))
+        )
+    )
+    strangers = pd.DataFrame({"id": 10**6 + np.arange(len(others)), "text": "?", "cluster": 1})
     client.upsert(collection, as_rows(strangers, others))
     tidy_collection(client, collection, ids.to_numpy()[~np.isin(np.arange(len(ids)), kept)])
     return ids
@@ -443,7 +481,7 @@ def test_lists_that_end_early_are_filled_and_the_others_stay_as_they_were_found(
 def itself_first(rows, distances, own):
     """Return the list of one row with its own number at its head, by hand."""
     pairs = [pair for pair in zip(rows, distances, strict=True) if pair[0] != own]
-    return [(own, 0.0), *pairs[:len(rows) - 1]]
+    return [(own, 0.0), *pairs[: len(rows) - 1]]
 
 
 def test_each_row_comes_first_in_its_own_list_and_the_others_keep_their_order():
@@ -461,25 +499,40 @@ def test_each_row_comes_first_in_its_own_list_and_the_others_keep_their_order():
     assert crowded_out > 1000  # both kinds of lists came up
 
 
-@pytest.mark.parametrize("wanted, min_samples, count, searched", [
-    (16, None, 501, 16), (4, None, 501, 16), (40, None, 501, 40), (4, None, 9, 9),
-    (16, 3, 501, 16), (4, 3, 501, 4), (2, 3, 501, 4), (16, 60, 501, 61), (16, 6, 7, 7)])
+@pytest.mark.parametrize(
+    "wanted, min_samples, count, searched",
+    [
+        (16, None, 501, 16),
+        (4, None, 501, 16),
+        (40, None, 501, 40),
+        (4, None, 9, 9),
+        (16, 3, 501, 16),
+        (4, 3, 501, 4),
+        (2, 3, 501, 4),
+        (16, 60, 501, 61),
+        (16, 6, 7, 7),
+    ],
+)
 def test_enough_neighbours_are_searched_for_choosing_or_for_the_number_that_is_set(
-        wanted, min_samples, count, searched):
+    wanted, min_samples, count, searched
+):
     assert neighbours_to_search(wanted, min_samples, count) == searched
 
 
-@pytest.mark.parametrize("address, metric, size", [
-    ("./milvus.db", "L2", 3), ("./milvus.db", "IP", 1000), ("http://localhost:1", "L2", 1000)])
+@pytest.mark.parametrize(
+    "address, metric, size",
+    [("./milvus.db", "L2", 3), ("./milvus.db", "IP", 1000), ("http://localhost:1", "L2", 1000)],
+)
 def test_queries_are_sent_in_batches_that_fit_into_memory(address, metric, size):
     """With L2, Milvus Lite makes queries x rows x dimension differences of four bytes each."""
     vectors = np.broadcast_to(np.float32(0), (5000, 1024))
     found = batch_size(address, metric, vectors)
-    assert found == size and (size == 1000 or size * vectors.size * 4 <= 2 ** 26)
-    assert batch_size(address, metric, np.broadcast_to(np.float32(0), (10 ** 6, 1024))) >= 1
+    assert found == size and (size == 1000 or size * vectors.size * 4 <= 2**26)
+    assert batch_size(address, metric, np.broadcast_to(np.float32(0), (10**6, 1024))) >= 1
 
 
 # Asking
+
 
 def stories_of(vectors):
     """Return `news` with made-up stories and leanings that Milvus has not heard of."""
@@ -487,8 +540,10 @@ def stories_of(vectors):
     cluster = np.where(random.random(len(vectors)) < 0.5, -1, (vectors[:, 0] > 0).astype(int))
     leans_to = np.where((cluster < 0) & (random.random(len(vectors)) < 0.5), vectors[:, 0] > 0, -1)
     return headlines(len(vectors)).assign(
-        title=[f"title {number}" for number in range(len(vectors))], cluster=cluster,
-        leans_to=leans_to)
+        title=[f"title {number}" for number in range(len(vectors))],
+        cluster=cluster,
+        leans_to=leans_to,
+    )
 
 
 def test_the_answers_to_a_question_are_the_nearest_headlines_as_news_knows_them(thousands):
@@ -546,8 +601,8 @@ def test_a_new_headline_tells_what_three_of_its_five_nearest_tell_or_lean_to(tho
 
 # The notebook's section
 
-FETCH, = [number for number, cell in enumerate(CODE) if "= fetch_embeddings(" in cell.source]
-STORE, = [number for number, cell in enumerate(CODE) if "embed(new[" in cell.source]
+(FETCH,) = [number for number, cell in enumerate(CODE) if "= fetch_embeddings(" in cell.source]
+(STORE,) = [number for number, cell in enumerate(CODE) if "embed(new[" in cell.source]
 
 
 def hashing(dimension=64):
@@ -565,6 +620,7 @@ def store(run, csv, embed, model="ours", **settings):
     def listed(texts):
         found.embedded += list(texts)
         return embed(texts)
+
     found.embed = listed
     return go_on(run, found, **settings)
 
@@ -582,21 +638,27 @@ def newly_embedded(found):
 
 def stored_texts(found, collection=None):
     """Return {text: story} of what is in Milvus."""
-    rows = found.client.query(collection or found.collection, filter="id >= 0", limit=10_000,
-                              output_fields=["text", "cluster"])
+    rows = found.client.query(
+        collection or found.collection,
+        filter="id >= 0",
+        limit=10_000,
+        output_fields=["text", "cluster"],
+    )
     return {row["text"]: row["cluster"] for row in rows}
 
 
 def stored_right(found):
     """Milvus has the headlines of the CSV, no story noted yet, and their embeddings."""
     again = found.embed(found.news["text"])
-    return (stored_texts(found) == dict.fromkeys(found.news["text"], -1)
-            and np.allclose(found.embeddings, again, atol=1e-3))
+    return stored_texts(found) == dict.fromkeys(found.news["text"], -1) and np.allclose(
+        found.embeddings, again, atol=1e-3
+    )
 
 
 def test_the_stories_are_noted_in_milvus(sample_run):
     assert stored_texts(sample_run) == dict(
-        zip(sample_run.news["text"], sample_run.news["cluster"], strict=True))
+        zip(sample_run.news["text"], sample_run.news["cluster"], strict=True)
+    )
 
 
 KILLED_IN_THE_SECOND_STEP = """
@@ -609,14 +671,16 @@ def embed(texts):
 
 
 def test_a_run_that_was_killed_while_embedding_goes_on_and_shows_one_bar(
-        run, checkpoint, sample, tmp_path, capfd):
+    run, checkpoint, sample, tmp_path, capfd
+):
     titles = [f"{title} ({when})" for when in ("dawn", "noon", "dusk") for title in sample["title"]]
     pd.DataFrame({"title": titles[:1100]}).to_csv(tmp_path / "a.csv", index=False)
     settings = {"NEWS_CSV": "a.csv", "EMBEDDING_MODEL": checkpoint}
     sources = [cell.source for cell in CODE if not cell.source.startswith("%")]
     start = sources.index(CODE[STORE].source)
-    killed = executed(tmp_path, [*sources[:start], KILLED_IN_THE_SECOND_STEP, sources[start]],
-                      **settings)
+    killed = executed(
+        tmp_path, [*sources[:start], KILLED_IN_THE_SECOND_STEP, sources[start]], **settings
+    )
     assert killed.status != 0 and "Kernel died" in killed.said
     found = run(until="embed", **settings)
     embed, found.embedded = found.embed, []
@@ -646,7 +710,8 @@ def test_when_the_csv_changes_only_what_is_new_is_embedded(run, request, sample,
 def test_when_other_columns_are_read_nothing_that_is_stored_is_lost(run, sample, tmp_path):
     """And where they are read as before, nothing is embedded again."""
     sample[:60].assign(Body=[f"Body of {row}" for row in range(60)]).to_csv(
-        tmp_path / "a.csv", index=False)
+        tmp_path / "a.csv", index=False
+    )
     first = store(run, tmp_path / "a.csv", hashing())
     other = store(run, tmp_path / "a.csv", hashing(), DESCRIPTION_COLUMN="Body")
     third = store(run, tmp_path / "a.csv", hashing(), TITLE_COLUMN="description")
@@ -690,8 +755,9 @@ def test_where_the_model_was_changed_in_place_nothing_is_lost(run, sample, tmp_p
     with pytest.raises(ValueError, match="MILVUS_COLLECTION"):
         store(run, tmp_path / "a.csv", lambda texts: -hashing()(texts))
     assert stored_right(first)
-    second = store(run, tmp_path / "a.csv", lambda texts: -hashing()(texts),
-                   MILVUS_COLLECTION="anew")
+    second = store(
+        run, tmp_path / "a.csv", lambda texts: -hashing()(texts), MILVUS_COLLECTION="anew"
+    )
     assert second.collection.startswith("anew_") and stored_right(second) and stored_right(first)
 
 
@@ -705,6 +771,7 @@ def test_where_the_model_gives_no_numbers_the_batches_before_are_stored(run, sam
             bad.append(list(texts)[20])
             vectors[20] = np.nan if len(bad) == 2 else vectors[20]
         return vectors
+
     with pytest.raises(ValueError) as error:
         store(run, tmp_path / "a.csv", embed)
     assert repr(bad[1].split("\n")[0][:100]) in str(error.value) and len(bad) == 2

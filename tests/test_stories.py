@@ -1,4 +1,5 @@
 """What the notebook shows of neighbours, stories, noise and questions, computed in another way."""
+
 import math
 import re
 from collections import Counter
@@ -30,28 +31,37 @@ def known(sample_run, saved):
     pairs; `order`: for each row of the notebook's table `news` its row in the CSV."""
     text = (saved["title"] + "\n" + saved["description"]).str.strip()
     vectors = sample_run.embed(text).astype(float)
-    complete = hdbscan.HDBSCAN(3, min_samples=1, metric="precomputed",
-                               cluster_selection_persistence=0.001).fit(complete_weights(vectors))
+    complete = hdbscan.HDBSCAN(
+        3, min_samples=1, metric="precomputed", cluster_selection_persistence=0.001
+    ).fit(complete_weights(vectors))
     row = pd.Index(sample_run.news["text"]).get_indexer(text)
     assert sorted(row) == list(range(len(saved)))
-    return SimpleNamespace(news=saved, vectors=vectors, between=pairwise_distances(vectors),
-                           complete=complete, order=row.argsort())
+    return SimpleNamespace(
+        news=saved,
+        vectors=vectors,
+        between=pairwise_distances(vectors),
+        complete=complete,
+        order=row.argsort(),
+    )
 
 
 def told_by(near):
     """Return what three or more of five headlines tell, which is not noise, or None."""
-    return next((story for story, count in Counter(near).items()
-                 if story not in (-1, "") and count > 2), None)
+    return next(
+        (story for story, count in Counter(near).items() if story not in (-1, "") and count > 2),
+        None,
+    )
 
 
 # Headlines and their neighbours
+
 
 def test_the_first_rows_of_the_csv_are_shown(sample_run, sample):
     assert tables(sample_run, "description")[0].equals(sample[:3])
 
 
 def test_the_distances_of_three_made_up_headlines_are_euclidean(sample_run):
-    table, = tables(sample_run, "Dockers")
+    (table,) = tables(sample_run, "Dockers")
     vectors = sample_run.embed(list(table.index)).astype(float)
     lengths = [[math.dist(one, other) for other in vectors] for one in vectors]
     assert np.allclose(table, lengths, atol=0.0051)
@@ -59,21 +69,21 @@ def test_the_distances_of_three_made_up_headlines_are_euclidean(sample_run):
 
 
 def test_the_first_search_finds_the_nearest_headlines_of_the_first(sample_run, known):
-    table, = tables(sample_run, "score")
+    (table,) = tables(sample_run, "score")
     found = known.between[0].argsort()[:10]
     assert table["title"].tolist() == known.news["title"][found].tolist()
 
 
 def test_milvus_scores_are_squared_distances(sample_run, known):
-    table, = tables(sample_run, "score")
+    (table,) = tables(sample_run, "score")
     lengths = np.sort(known.between[0])[:10]
     assert np.allclose(table["distance"], lengths, atol=2e-3)
-    assert np.allclose(table["score"], lengths ** 2, atol=2e-3)
-    assert np.allclose(table["squared"], lengths ** 2, atol=2e-3)
+    assert np.allclose(table["score"], lengths**2, atol=2e-3)
+    assert np.allclose(table["squared"], lengths**2, atol=2e-3)
 
 
 def test_the_bars_shown_are_those_of_the_first_search(sample_run, known):
-    figure, = pictures(sample_run, known.news["title"][0])
+    (figure,) = pictures(sample_run, known.news["title"][0])
     lengths = np.sort(known.between[0])[1:10]
     assert np.allclose(np.concatenate([bars.x for bars in figure.data]), lengths, atol=1e-4)
     assert figure.layout.title.text == known.news["title"][0]
@@ -81,16 +91,17 @@ def test_the_bars_shown_are_those_of_the_first_search(sample_run, known):
 
 def test_a_bar_is_as_long_as_the_distance_of_its_neighbour():
     figure = draw_neighbours(["It", "One", "Two", "Three"], np.array([0, 0.3, 0.4, 0.8]))
-    bars = [bar for trace in figure.data
-            for bar in zip(trace.y, trace.x, trace.text, strict=True)]
+    bars = [bar for trace in figure.data for bar in zip(trace.y, trace.x, trace.text, strict=True)]
     assert bars == [(1, 0.3, "One"), (2, 0.4, "Two"), (3, 0.8, "Three")]
     assert {trace.orientation for trace in figure.data} == {"h"}
     assert figure.layout.title.text == "It"
     assert figure.layout.yaxis.autorange == "reversed"  # the nearest on top
 
 
-@pytest.mark.parametrize("lengths, before", [
-    ([0, 0.1, 0.2, 0.9, 1.0], 2), ([0, 0.1, 0.8, 0.9, 1.0], 1), ([0, 0.7, 0.8, 0.9, 1.3], 3)])
+@pytest.mark.parametrize(
+    "lengths, before",
+    [([0, 0.1, 0.2, 0.9, 1.0], 2), ([0, 0.1, 0.8, 0.9, 1.0], 1), ([0, 0.7, 0.8, 0.9, 1.3], 3)],
+)
 def test_bars_change_their_colour_at_the_longest_jump(lengths, before):
     """The first bar's own length is no jump."""
     near, far = draw_neighbours(list("abcde"), np.array(lengths)).data
@@ -107,12 +118,13 @@ def test_bars_show_titles_as_text():
 
 def test_the_table_of_distances_has_the_nearest_of_the_first_rows(sample_run, known):
     table = next(table for table in tables(sample_run, 15))
-    lengths = np.sort(known.between[known.order[:len(table)]])[:, :16]
+    lengths = np.sort(known.between[known.order[: len(table)]])[:, :16]
     assert np.allclose(table, lengths, atol=0.0051) and table.shape == (5, 16)
     assert (table[0] == 0).all()
 
 
 # The tree
+
 
 def test_the_first_pairs_shown_have_their_length_and_weight(sample_run, known):
     table, *_ = tables(sample_run, "length")
@@ -135,13 +147,14 @@ def test_the_tree_is_that_of_all_pairs(sample_run, known):
 
 
 def test_short_lists_that_are_believed_make_other_stories(sample_run):
-    table, = tables(sample_run, "groups looked at")
+    (table,) = tables(sample_run, "groups looked at")
     agreement = table["agreement"].astype(float)
     assert agreement["lists of 4, proven"] == agreement["lists of 16, proven"] == 1
     assert agreement["lists of 4, believed"] < 0.5
 
 
 # The choice
+
 
 def test_the_number_chosen_for_the_sample_is_nearly_the_most_consistent(sample_run):
     candidates, chosen = sample_run.candidates, sample_run.chosen
@@ -151,8 +164,14 @@ def test_the_number_chosen_for_the_sample_is_nearly_the_most_consistent(sample_r
 
 
 def test_the_two_lines_are_ordinary_hdbscan_and_depend_on_the_order(sample_run, ordinary):
-    printed = [float(number) for number in re.findall(
-        r"^agreement with the same rows, turned around: ([\d.]+)$", sample_run.said, re.MULTILINE)]
+    printed = [
+        float(number)
+        for number in re.findall(
+            r"^agreement with the same rows, turned around: ([\d.]+)$",
+            sample_run.said,
+            re.MULTILINE,
+        )
+    ]
     assert printed == [pytest.approx(adjusted_rand_score(*ordinary), abs=6e-4)]
     assert printed[0] < 0.99 and (sample_run.short_labels == ordinary[0]).all()
 
@@ -160,11 +179,13 @@ def test_the_two_lines_are_ordinary_hdbscan_and_depend_on_the_order(sample_run, 
 @pytest.fixture(scope="module")
 def ordinary(sample_run):
     """The stories that hdbscan alone finds, and finds with the rows turned around."""
-    return [hdbscan.HDBSCAN(3).fit_predict(sample_run.embeddings[::step])[::step]
-            for step in (1, -1)]
+    return [
+        hdbscan.HDBSCAN(3).fit_predict(sample_run.embeddings[::step])[::step] for step in (1, -1)
+    ]
 
 
 # Stories and noise
+
 
 def test_stories_are_those_of_all_pairs(known):
     assert adjusted_rand_score(known.news["cluster"], known.complete.labels_) == 1
@@ -196,7 +217,8 @@ def test_noise_is_a_share_of_the_rows_copies_included():
 def test_the_summary_of_the_sample_is_that_of_its_csv(sample_run, known):
     noise = (known.news["cluster"] < 0).mean()
     assert sample_run.summary == (
-        f"501 headlines, {known.news['cluster'].max() + 1} stories, {noise:.0%} noise")
+        f"501 headlines, {known.news['cluster'].max() + 1} stories, {noise:.0%} noise"
+    )
     assert sample_run.summary in sample_run.said
 
 
@@ -208,11 +230,14 @@ def test_where_there_may_be_nothing_the_summary_says_so():
 
 # The table of stories
 
+
 @pytest.fixture(scope="module")
 def members(known):
     """For each story the rows of its headlines in the CSV."""
-    return [np.flatnonzero(known.news["cluster"] == number)
-            for number in range(known.news["cluster"].max() + 1)]
+    return [
+        np.flatnonzero(known.news["cluster"] == number)
+        for number in range(known.news["cluster"].max() + 1)
+    ]
 
 
 def test_a_story_is_named_by_the_headline_nearest_to_its_mean(sample_run, known, members):
@@ -251,52 +276,68 @@ def test_each_word_of_a_story_stands_in_it_twice_or_more(sample_run, known, memb
 
 
 def test_the_stories_shown_are_the_first_of_the_table(sample_run):
-    table, = tables(sample_run, "persistence")
-    assert table.equals(sample_run.stories[list(table)][:len(table)])
+    (table,) = tables(sample_run, "persistence")
+    assert table.equals(sample_run.stories[list(table)][: len(table)])
     assert {"name", "headlines", "rows", "words"} < set(table) and len(table) == 15
 
 
 def test_noise_leans_where_three_of_the_five_nearest_tell_or_lean_to_one_story(sample_run, known):
     """In rounds, by counting; on the sample no story takes as many as would be too many."""
     cluster = known.news["cluster"]
-    near = [[other for other in known.between[row].argsort(kind="stable") if other != row][:5]
-            for row in range(len(cluster))]
+    near = [
+        [other for other in known.between[row].argsort(kind="stable") if other != row][:5]
+        for row in range(len(cluster))
+    ]
     joined, before = cluster.tolist(), None
     while joined != before:
         before = joined
         told = [told_by([before[other] for other in near[row]]) for row in range(len(cluster))]
-        joined = [story if label < 0 and story is not None else label
-                  for label, story in zip(before, told, strict=True)]
+        joined = [
+            story if label < 0 and story is not None else label
+            for label, story in zip(before, told, strict=True)
+        ]
     leaning = np.where(cluster < 0, joined, -1)
     assert known.news["closest_cluster"].tolist() == leaning.tolist()
     assert (leaning >= 0).sum() > 20 and (
         f"{(leaning >= 0).sum()} of {(cluster < 0).sum()} headlines of the noise lean"
-        in sample_run.said)
+        in sample_run.said
+    )
 
 
 def told_table(**columns):
     """Return a table `news` of five headlines; the story 1 has two, and two lean to it."""
-    return pd.DataFrame({
-        "title": list("abcde"), "cluster": [1, -1, 1, -1, 0], "leans_to": [-1, 1, -1, 1, -1],
-        "probability": [0.5, 0, 1, 0, 1], "rows": [7, 1, 2, 3, 1]}
-        | columns)
+    return pd.DataFrame(
+        {
+            "title": list("abcde"),
+            "cluster": [1, -1, 1, -1, 0],
+            "leans_to": [-1, 1, -1, 1, -1],
+            "probability": [0.5, 0, 1, 0, 1],
+            "rows": [7, 1, 2, 3, 1],
+        }
+        | columns
+    )
 
 
 def test_a_story_in_full_has_its_headlines_the_densest_first_then_what_leans():
     table = read_story(told_table(), 1)
     assert list(table.itertuples(index=False, name=None)) == [
-        ("c", 1, 2, ""), ("a", 0.5, 7, ""), ("b", 0, 1, "leans"), ("d", 0, 3, "leans")]
+        ("c", 1, 2, ""),
+        ("a", 0.5, 7, ""),
+        ("b", 0, 1, "leans"),
+        ("d", 0, 3, "leans"),
+    ]
     assert list(table) == ["title", "probability", "rows", "leans"]
 
 
 def test_the_story_shown_in_full_is_the_one_of_the_top(sample_run, known):
-    table, = tables(sample_run, "leans")
+    (table,) = tables(sample_run, "leans")
     cluster = known.news.set_index("title")["cluster"]
     number = cluster[table["title"].iloc[0]]
     leans = table["leans"] == "leans"
     assert sorted(table["title"][~leans]) == sorted(cluster.index[cluster == number])
     assert sorted(table["title"][leans]) == sorted(
-        known.news["title"][known.news["closest_cluster"] == number])
+        known.news["title"][known.news["closest_cluster"] == number]
+    )
     assert "Selbane: 'I could not see my own whistle'" in table["title"].tolist()
 
 
@@ -311,6 +352,7 @@ def test_the_table_of_headlines_has_what_was_found_of_each(sample_run, known):
 
 # Are they true?
 
+
 def entropy(labels):
     counts = Counter(labels).values()
     return -sum(count / len(labels) * math.log(count / len(labels)) for count in counts)
@@ -321,8 +363,11 @@ def by_headline(truth, found):
     precisions, recalls = [], []
     for row, story in enumerate(truth):
         if story:
-            beside = [other for other, number in enumerate(found)
-                      if other == row or number == found[row] >= 0]
+            beside = [
+                other
+                for other, number in enumerate(found)
+                if other == row or number == found[row] >= 0
+            ]
             same = [other for other, told in enumerate(truth) if told == story]
             both = len(set(beside) & set(same))
             precisions.append(both / len(beside))
@@ -339,10 +384,13 @@ def marks(truth, found):
     stories, clusters = zip(*both, strict=True)
     mutual = entropy(stories) + entropy(clusters) - entropy(both)
     others = [number for story, number in zip(truth, found, strict=True) if not story]
-    return [f"{mutual / entropy(stories):.2f}", f"{mutual / entropy(clusters):.2f}",
-            f"{by_headline(truth, found):.2f}",
-            f"{1 - len(both) / len(told):.0%}",
-            f"{sum(number >= 0 for number in others)} of {len(others)}"]
+    return [
+        f"{mutual / entropy(stories):.2f}",
+        f"{mutual / entropy(clusters):.2f}",
+        f"{by_headline(truth, found):.2f}",
+        f"{1 - len(both) / len(told):.0%}",
+        f"{sum(number >= 0 for number in others)} of {len(others)}",
+    ]
 
 
 def test_marks_against_the_truth_are_those_of_their_definition():
@@ -372,15 +420,19 @@ def test_b_cubed_by_hand():
 
 
 def test_the_marks_shown_are_those_of_the_files_stories(sample_run, known, ordinary):
-    table, = tables(sample_run, "homogeneity")
+    (table,) = tables(sample_run, "homogeneity")
     news = known.news
     leaning = news[["cluster", "closest_cluster"]].max(axis=1)
-    lines = [marks(news["story"], news["cluster"]), marks(news["story"], leaning),
-             marks(news["story"][known.order], ordinary[0])]
+    lines = [
+        marks(news["story"], news["cluster"]),
+        marks(news["story"], leaning),
+        marks(news["story"][known.order], ordinary[0]),
+    ]
     assert table.to_numpy().tolist() == lines and len(set(table.index)) == 3
 
 
 # Questions
+
 
 def answers_by_hand(run, known, question, story=None):
     """Return the rows of clusters.csv that are nearest to a question, and their distances."""
@@ -431,14 +483,13 @@ def test_new_headlines_are_placed_by_their_five_nearest(sample_run, known):
     printed = sample_run.said.splitlines()
     assert len(headlines) == 3
     for headline in headlines:
-        line, = [line for line in printed if line.startswith(headline)]
+        (line,) = [line for line in printed if line.startswith(headline)]
         near = answers_by_hand(sample_run, known, headline)[0]
         names = near[["cluster_name", "closest_cluster_name"]].max(axis=1)
         assert line.endswith(told_by(names) or "no story"), headline
 
 
-def test_a_headline_has_the_story_that_three_of_its_five_nearest_tell_or_lean_to(
-        sample_run, known):
+def test_a_headline_has_the_story_that_three_of_its_five_nearest_tell_or_lean_to(sample_run, known):
     """Of titles without their descriptions, those where four or six nearest would say otherwise."""
     found, titles = sample_run, known.news["title"]
     vectors = found.embed(titles)
@@ -454,8 +505,9 @@ def test_a_headline_has_the_story_that_three_of_its_five_nearest_tell_or_lean_to
 
 def test_questions_are_made_from_the_readers_own_stories():
     news = pd.DataFrame({"title": list("abcdef")})
-    stories = pd.DataFrame({"name": ["Flood", "Strike", "Cup"],
-                            "words": [["dam", "water"], [], ["goal", "final"]]})
+    stories = pd.DataFrame(
+        {"name": ["Flood", "Strike", "Cup"], "words": [["dam", "water"], [], ["goal", "final"]]}
+    )
     questions, headlines = example_questions(news, stories, is_sample=False)
     assert questions == ["Flood", "Strike"] and headlines == ["dam, water", "goal, final"]
 
@@ -465,5 +517,5 @@ def test_where_there_are_few_stories_and_no_words_headlines_are_asked_for(count)
     news = pd.DataFrame({"title": list("abcdef")})
     stories = pd.DataFrame({"name": ["Flood"], "words": [[]]})[:count]
     questions, headlines = example_questions(news, stories, is_sample=False)
-    assert questions == ["Flood", "a", "b"][1 - count:][:2]
+    assert questions == ["Flood", "a", "b"][1 - count :][:2]
     assert set(headlines) <= set(questions) and headlines

@@ -111,7 +111,7 @@ def test_a_clean_title_is_clean_whatever_it_was_made_of(seed):
     "title, expected",
     [
         ("<b>Bold</b> &lt;i&gt;move", "Bold move"),
-        ("un<em>believ</em>able CO<sub>2</sub>, 5<sup>th</sup> e<wbr>mail", "unbelievable CO2, 5th email"),
+        ("un<em>believ</em>able CO<sub>2</sub> e<wbr>mail", "unbelievable CO2 email"),
         ("Rain<br>falls<br/>now<BR />here", "Rain falls now here"),
         ("<ul><li>One<li>Two</ul>three", "One Two three"),
         ("<table><tr><td>1</td><td>2</td></tr></table>", "1 2"),
@@ -208,9 +208,18 @@ def test_descriptions_in_the_markup_of_five_feeds_are_those_without(sample, caps
 
 FOOTER = "Sign up for the evening letter!"
 UNLIKE = [  # headlines that have nothing in common
-    "Ferry sinks near Dorm", "Mill burns down", "Chess final drawn", "New bridge opens",
-    "Two banks merge", "Owl counted twice", "Tunnel dug faster", "Opera loses tenor",
-    "Snow closes school", "Vineyard sold cheaply", "Radio falls silent", "Goat wins prize",
+    "Ferry sinks near Dorm",
+    "Mill burns down",
+    "Chess final drawn",
+    "New bridge opens",
+    "Two banks merge",
+    "Owl counted twice",
+    "Tunnel dug faster",
+    "Opera loses tenor",
+    "Snow closes school",
+    "Vineyard sold cheaply",
+    "Radio falls silent",
+    "Goat wins prize",
 ]
 
 
@@ -303,8 +312,12 @@ def test_the_most_frequent_are_named_and_the_others_counted(last, end, capsys):
 
 
 def test_the_order_of_the_rows_changes_no_text():
-    table = pd.concat([quoted("cup final blackout", FOOTER, 6), frame(
-        *UNLIKE, description=[f"One {number}. {FOOTER}" for number in range(12)])]).fillna("")
+    table = pd.concat(
+        [
+            quoted("cup final blackout", FOOTER, 6),
+            frame(*UNLIKE, description=[f"One {number}. {FOOTER}" for number in range(12)]),
+        ]
+    ).fillna("")
     table = table.reset_index(drop=True)
     texts = clean_texts(table)["text"]
     for seed in range(3):

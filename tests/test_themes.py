@@ -1,4 +1,5 @@
 """Themes: which stories share one, its words, and its colour."""
+
 import colorsys
 import itertools
 import math
@@ -12,7 +13,7 @@ from conftest import tables
 from examples import HEBREW, NASTY, example, with_themes
 from notebook import find_themes, shade, story_centres, story_colours, theme_table
 
-WHITE, DARK = (1, 1, 1), (0x15 / 255, 0x18 / 255, 0x1d / 255)  # the page's
+WHITE, DARK = (1, 1, 1), (0x15 / 255, 0x18 / 255, 0x1D / 255)  # the page's
 
 
 def divisions(items):
@@ -23,7 +24,7 @@ def divisions(items):
     for groups in divisions(items[1:]):
         yield [[items[0]], *groups]
         for number, group in enumerate(groups):
-            yield [*groups[:number], [items[0], *group], *groups[number + 1:]]
+            yield [*groups[:number], [items[0], *group], *groups[number + 1 :]]
 
 
 def tie_weights(centres):
@@ -64,8 +65,10 @@ def test_of_many_divisions_of_many_stories_a_good_one_is_taken(seed):
     """Better than most of those that the method finds from other beginnings."""
     weights, found = random_themes(40, 8, seed)
     graph = nx.from_numpy_array(weights)
-    others = [modularity(weights, list(map(list, nx.community.louvain_communities(
-        graph, seed=number)))) for number in range(100, 130)]
+    others = [
+        modularity(weights, list(map(list, nx.community.louvain_communities(graph, seed=number))))
+        for number in range(100, 130)
+    ]
     assert min(others) < found - 0.005 and found > np.quantile(others, 0.8)
 
 
@@ -122,14 +125,23 @@ def test_a_theme_has_the_words_its_stories_share_and_counts_of_them():
         assert row["name"] == ", ".join(row["words"])
         own = [story for _, story in stories.iterrows() if story["theme"] == theme]
         assert row["stories"] == len(own)
-        assert row["headlines"] == sum(story["headlines"] for story in own) == len(
-            news[news["theme"] == theme])
+        assert (
+            row["headlines"]
+            == sum(story["headlines"] for story in own)
+            == len(news[news["theme"] == theme])
+        )
         assert row["rows"] == sum(story["rows"] for story in own)
 
 
 def test_a_theme_without_words_has_the_whole_name_of_its_largest_story():
-    stories = pd.DataFrame({"name": ["Small, but first in its theme", "Large, with a comma"],
-                            "headlines": [3, 4], "rows": [3, 4], "theme": [1, 0]})
+    stories = pd.DataFrame(
+        {
+            "name": ["Small, but first in its theme", "Large, with a comma"],
+            "headlines": [3, 4],
+            "rows": [3, 4],
+            "theme": [1, 0],
+        }
+    )
     news = pd.DataFrame({"text": ["12 34"] * 7, "theme": [1] * 3 + [0] * 4})
     themes = theme_table(news, stories)
     assert themes["name"].tolist() == stories["name"].tolist()[::-1]
@@ -143,20 +155,27 @@ def test_no_story_gives_an_empty_table():
 
 # Colours
 
+
 def parts(colour):
     """Return a colour such as "hsl(137.5, 50%, 38%)" as hue, lightness and saturation, to 1."""
-    hue, saturation, lightness = map(float, re.fullmatch(
-        r"hsl\(([\d.]+), ([\d.]+)%, ([\d.]+)%\)", colour).groups())
+    hue, saturation, lightness = map(
+        float, re.fullmatch(r"hsl\(([\d.]+), ([\d.]+)%, ([\d.]+)%\)", colour).groups()
+    )
     return hue / 360, lightness / 100, saturation / 100
 
 
 def contrast(one, other):
     """Return the contrast of two colours, red, green and blue to 1, by WCAG 2."""
     low, high = sorted(
-        np.dot([0.2126, 0.7152, 0.0722], [
-            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-            for part in colour])
-        for colour in (one, other))
+        np.dot(
+            [0.2126, 0.7152, 0.0722],
+            [
+                part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+                for part in colour
+            ],
+        )
+        for colour in (one, other)
+    )
     return (high + 0.05) / (low + 0.05)
 
 
@@ -186,6 +205,7 @@ def test_stories_of_a_theme_have_its_hue_and_the_largest_its_colour_and_the_next
 
 
 # The sample
+
 
 def test_the_themes_shown_are_those_of_the_saved_file(sample_run, saved):
     stories = sample_run.stories

@@ -1,4 +1,5 @@
 """The proven tree, on vectors made to be difficult, against the tree of all pairs."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,11 +51,13 @@ def make(case):
         "stories of 300": lambda: stories_of(300, random)[:1500],
         "far groups": lambda: np.vstack([group(axis, 40, 0.1, random) for axis in AXES[:20]]),
         "two giants": lambda: np.vstack([group(axis, 400, 0.9, random) for axis in AXES[:2]]),
-        "one giant": lambda: np.vstack([group(AXES[0], 700, 0.5, random),
-                                        random.normal(size=(300, 64))]),
+        "one giant": lambda: np.vstack(
+            [group(AXES[0], 700, 0.5, random), random.normal(size=(300, 64))]
+        ),
         "ties": lambda: np.unique(random.normal(size=(400, 3)).round(1), axis=0),
-        "copies": lambda: np.vstack([np.tile(AXES[0], (50, 1)), np.tile(AXES[1], (30, 1)),
-                                     random.normal(size=(200, 64))]),
+        "copies": lambda: np.vstack(
+            [np.tile(AXES[0], (50, 1)), np.tile(AXES[1], (30, 1)), random.normal(size=(200, 64))]
+        ),
     }[case]()
     return normalize(vectors).astype(np.float32)
 
@@ -73,8 +76,16 @@ def assert_minimum(tree, vectors, min_samples=3):
     assert sparse.csgraph.connected_components(graph, directed=False)[0] == 1
 
 
-CASES = ["stories of 60", "stories of 100", "stories of 300", "far groups", "two giants",
-         "one giant", "ties", "copies"]
+CASES = [
+    "stories of 60",
+    "stories of 100",
+    "stories of 300",
+    "far groups",
+    "two giants",
+    "one giant",
+    "ties",
+    "copies",
+]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -89,8 +100,9 @@ def test_with_16_neighbours_every_label_is_that_of_all_pairs(case):
     vectors = make(case)
     tree = find_tree(vectors, nearest(vectors, 16), min_samples=3)[0]
     labels = fit_hdbscan(tree, len(vectors), 3, len(vectors)).labels_
-    dense = hdbscan.HDBSCAN(3, min_samples=1, metric="precomputed",
-                            cluster_selection_persistence=0.001)
+    dense = hdbscan.HDBSCAN(
+        3, min_samples=1, metric="precomputed", cluster_selection_persistence=0.001
+    )
     exact = dense.fit_predict(complete_weights(vectors))
     assert adjusted_rand_score(exact, labels) == 1 and ((labels < 0) == (exact < 0)).all()
 
@@ -110,9 +122,17 @@ def test_the_lists_alone_are_not_enough_there(case):
 def test_any_number_of_neighbours_gives_the_same_tree(limit):
     """From MIN_SAMPLES + 1 to all rows."""
     random = np.random.default_rng(2)
-    vectors = normalize(np.vstack([
-        *[group(centre, 80, 0.8, random) for centre in normalize(random.normal(size=(5, 64)))],
-        random.normal(size=(40, 64))])).astype(np.float32)
+    vectors = normalize(
+        np.vstack(
+            [
+                *[
+                    group(centre, 80, 0.8, random)
+                    for centre in normalize(random.normal(size=(5, 64)))
+                ],
+                random.normal(size=(40, 64)),
+            ]
+        )
+    ).astype(np.float32)
     tree = find_tree(vectors, nearest(vectors, limit), min_samples=3)[0]
     assert_minimum(tree, vectors)
 
@@ -127,9 +147,14 @@ def test_other_core_distances_are_proven_too(min_samples):
 def test_a_link_is_proven_only_if_all_lists_of_one_side_reach_as_far():
     """Two pairs of points, 5 apart: 0-1 and 2-3; the table says how far each list reaches."""
     tree = pd.DataFrame({"start": [0, 2, 1], "end": [1, 3, 2], "weight": [1.0, 1.0, 5.0]})
-    for reach, in_doubt in [([5, 5, 1, 1], False), ([1, 1, 5, 5], False), ([5, 5, 5, 5], False),
-                            ([5, 4.9, 5, 4.9], True), ([9, 4.9, 4.9, 9], True),
-                            ([1, 1, 1, 1], True)]:
+    for reach, in_doubt in [
+        ([5, 5, 1, 1], False),
+        ([1, 1, 5, 5], False),
+        ([5, 5, 5, 5], False),
+        ([5, 4.9, 5, 4.9], True),
+        ([9, 4.9, 4.9, 9], True),
+        ([1, 1, 1, 1], True),
+    ]:
         assert links_in_doubt(tree, np.array(reach))[0].tolist() == [False, False, in_doubt], reach
 
 
@@ -137,15 +162,24 @@ def test_rows_of_the_smaller_group_whose_lists_end_too_early_have_to_look():
     """Three points in a row, and two: 0-1-2 and 3-4, far apart."""
     ends = {"start": [0, 1, 3, 2], "end": [1, 2, 4, 3], "weight": [1.0, 1.0, 1.0, 5.0]}
     tree = pd.DataFrame(ends)
-    for reach, look_to in [([1, 1, 1, 4.9, 1], [0, 0, 0, 5, 5]), ([1, 1, 1, 5, 1], [0, 0, 0, 0, 5]),
-                           ([1, 1, 1, 5, 5], [0, 0, 0, 0, 0]), ([5, 5, 5, 1, 1], [0, 0, 0, 0, 0])]:
+    for reach, look_to in [
+        ([1, 1, 1, 4.9, 1], [0, 0, 0, 5, 5]),
+        ([1, 1, 1, 5, 1], [0, 0, 0, 0, 5]),
+        ([1, 1, 1, 5, 5], [0, 0, 0, 0, 0]),
+        ([5, 5, 5, 1, 1], [0, 0, 0, 0, 0]),
+    ]:
         assert links_in_doubt(tree, np.array(reach))[1].tolist() == look_to, reach
 
 
 def test_a_row_looks_as_far_as_the_heaviest_link_in_doubt():
     """0-1 is the smaller group at 3, and part of the smaller one at 5."""
-    tree = pd.DataFrame({"start": [0, 2, 2, 1, 5, 6, 7, 8, 3], "end": [1, 3, 4, 2, 6, 7, 8, 9, 5],
-                         "weight": [1.0, 1, 1, 3, 1, 1, 1, 1, 5]}).sort_values("weight")
+    tree = pd.DataFrame(
+        {
+            "start": [0, 2, 2, 1, 5, 6, 7, 8, 3],
+            "end": [1, 3, 4, 2, 6, 7, 8, 9, 5],
+            "weight": [1.0, 1, 1, 3, 1, 1, 1, 1, 5],
+        }
+    ).sort_values("weight")
     in_doubt, look_to = links_in_doubt(tree, np.array([2, 4, *[1] * 8]))
     assert in_doubt.tolist() == [False] * 7 + [True] * 2
     assert look_to[:5].max() == 5 and look_to[5:].tolist() == [0] * 5
@@ -191,8 +225,10 @@ def test_many_far_groups_are_joined_by_one_look_in_blocks():
 
 def test_an_approximate_index_joins_groups_and_proves_nothing():
     vectors = make("far groups")
-    exact, joined = (find_tree(vectors, nearest(vectors, 16, is_exact), min_samples=3)[0]
-                     for is_exact in (True, False))
+    exact, joined = (
+        find_tree(vectors, nearest(vectors, 16, is_exact), min_samples=3)[0]
+        for is_exact in (True, False)
+    )
     assert len(joined) == len(vectors) - 1 and joined["weight"].sum() >= exact["weight"].sum()
     said = proof_sentence(joined, 19, is_exact=False)
     assert "prove nothing" in said and "19 groups" in said and "All links are proven" not in said
@@ -203,8 +239,10 @@ def test_with_an_approximate_index_only_groups_that_nothing_joins_are_looked_at(
         vectors = make(case)
         pairs = weighted_pairs(nearest(vectors, 16), 3)
         unjoined = len(vectors) - len(spanning_tree(pairs, len(vectors)))
-        looks = {is_exact: find_tree(vectors, nearest(vectors, 16, is_exact), min_samples=3)[1]
-                 for is_exact in (True, False)}
+        looks = {
+            is_exact: find_tree(vectors, nearest(vectors, 16, is_exact), min_samples=3)[1]
+            for is_exact in (True, False)
+        }
         assert looks[False] == unjoined - 1 == groups - 1 and looks[True] >= 8, case
 
 
@@ -212,8 +250,12 @@ def test_what_is_said_of_the_proof_is_counted():
     vectors = make("stories of 100")
     neighbours = nearest(vectors, 16)
     lists_tree = spanning_tree(weighted_pairs(neighbours, 3), len(vectors))
-    in_doubt = sum(max(smaller["reach"], larger["reach"]) < weight for weight, smaller, larger
-                   in joined_groups(lists_tree, neighbours.distances[:, -1] * 1.0001))
+    in_doubt = sum(
+        max(smaller["reach"], larger["reach"]) < weight
+        for weight, smaller, larger in joined_groups(
+            lists_tree, neighbours.distances[:, -1] * 1.0001
+        )
+    )
     tree, looked_at = find_tree(vectors, neighbours, min_samples=3)
     said = proof_sentence(tree, looked_at, is_exact=True)
     assert looked_at == in_doubt > 0
@@ -233,8 +275,11 @@ def test_pairs_are_all_entries_of_all_lists():
     vectors = make("stories of 60")
     between = squareform(pdist(vectors.astype(float)))
     pairs = weighted_pairs(nearest(vectors, 9), 4)
-    expected = {(row, other): between[row, other] for row in range(len(vectors))
-                for other in between[row].argsort(kind="stable")[1:9]}
+    expected = {
+        (row, other): between[row, other]
+        for row in range(len(vectors))
+        for other in between[row].argsort(kind="stable")[1:9]
+    }
     assert pairs.set_index(["start", "end"])["length"].to_dict() == pytest.approx(expected)
     weights = complete_weights(vectors, 4)
     assert pairs["weight"].to_numpy() == pytest.approx(weights[pairs["start"], pairs["end"]])
@@ -247,8 +292,13 @@ def test_the_table_of_the_proof_says_what_lists_leave_out():
     exact = minimum_spanning_tree(complete_weights(vectors)).sum()
     proven = table.index.str.contains("proven") | (table.index == "all pairs")
     weights, agreement = table["weight"].astype(float), table["agreement"].astype(float)
-    assert table.index.tolist() == ["all pairs", "lists of 4, believed", "lists of 4, proven",
-                                    "lists of 16, believed", "lists of 16, proven"]
+    assert table.index.tolist() == [
+        "all pairs",
+        "lists of 4, believed",
+        "lists of 4, proven",
+        "lists of 16, believed",
+        "lists of 16, proven",
+    ]
     assert weights[proven].tolist() == pytest.approx([exact] * 3, abs=1e-3)
     assert (agreement[proven] == 1).all() and (agreement[~proven] < 0.99).all()
     assert table["groups looked at"]["lists of 4, proven"] > 30

@@ -18,7 +18,6 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import torch
-from notebook import ROOT, batches, load_bge_m3, step_size
 from transformers import (
     AutoModel,
     AutoTokenizer,
@@ -26,6 +25,8 @@ from transformers import (
     XLMRobertaModel,
     XLMRobertaTokenizer,
 )
+
+from notebook import ROOT, batches, load_bge_m3, step_size
 
 ON_GPU = torch.cuda.is_available()
 COUNT = 8192 if ON_GPU else 256  # texts whose embedding is timed

@@ -11,6 +11,8 @@ from contextlib import redirect_stdout
 from unittest import mock
 
 import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
 from conftest import execute
 from notebook import (
     CODE,
@@ -31,7 +33,6 @@ from notebook import (
     try_numbers,
     whole_number,
 )
-from sklearn.neighbors import NearestNeighbors
 
 N_NEIGHBORS, MIN_SAMPLES, MIN_CLUSTER_SIZE, MAX_CLUSTER_SIZE = (
     whole_number(name, os.environ.get(name) or SETTINGS[name][0], *NUMBERS[name])

@@ -4,13 +4,14 @@ import time
 
 import numpy as np
 import pandas as pd
-from benchmark_chart import print_table
-from benchmark_notebook import MIN_SAMPLES, cluster, exact_neighbours
-from notebook import Neighbours, find_tree, pair_weights
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import pdist
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import normalize
+
+from benchmark_chart import print_table
+from benchmark_notebook import MIN_SAMPLES, cluster, exact_neighbours
+from notebook import Neighbours, find_tree, pair_weights
 
 SAMPLES = MIN_SAMPLES or 3
 LIMITS = 16, 50  # neighbours; of more rows than can be compared with all pairs, only the first

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
+from nbclient import NotebookClient
+
 from benchmark_chart import print_table, short
 from benchmark_speed import make_titles, make_truth
-from nbclient import NotebookClient
 
 SLOWEST = 3  # cells that are named
 

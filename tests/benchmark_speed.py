@@ -18,6 +18,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import umap
+from pymilvus import DataType, MilvusClient
+from scipy.spatial import cKDTree
+from sklearn.metrics import adjusted_rand_score
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
+
 from benchmark_notebook import MIN_SAMPLES, N_NEIGHBORS, cluster, run_cells
 from benchmark_ways import (
     cluster_published_matrix,
@@ -27,11 +33,6 @@ from benchmark_ways import (
 )
 from conftest import milvus_server
 from notebook import Neighbours, find_tree, links_in_doubt, list_reach
-from pymilvus import DataType, MilvusClient
-from scipy.spatial import cKDTree
-from sklearn.metrics import adjusted_rand_score
-from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import normalize
 
 NOTEBOOK_WAYS = {  # with what is set besides the address
     "lite": {},

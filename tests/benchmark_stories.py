@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import adjusted_rand_score, homogeneity_score
+
 from benchmark_chart import print_table
 from benchmark_notebook import (
     exact_neighbours,
@@ -33,7 +35,6 @@ from notebook import (
     read_table,
     story_centres,
 )
-from sklearn.metrics import adjusted_rand_score, homogeneity_score
 
 ORDERS = 5  # of the rows, for the ways whose clusters depend on it
 HEIGHTS = 0.7, 0.85, 1.0, 1.15, 1.3  # of the cuts of average linkage, between unit vectors

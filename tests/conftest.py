@@ -21,10 +21,11 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from milvus_lite.server_manager import server_manager_instance
-from notebook import CODE, ROOT, SETTINGS, Neighbours
-from notebook import PATH as NOTEBOOK
 from scipy.spatial.distance import pdist, squareform
 from sklearn.neighbors import NearestNeighbors
+
+from notebook import CODE, ROOT, SETTINGS, Neighbours
+from notebook import PATH as NOTEBOOK
 
 COMMAND = f"nbconvert --to notebook --execute --output-dir output {NOTEBOOK.name}"  # the README's
 SAMPLE = ROOT / "data" / "sample_headlines.csv"

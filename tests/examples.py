@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pandas as pd
+
 from notebook import find_themes, story_centres, story_colours, theme_table
 
 NASTY = "<img src=x onerror=\"document.title='owned'\"> <b>bold</b> & $5 or $6"

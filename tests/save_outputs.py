@@ -14,10 +14,11 @@ from pathlib import Path
 
 import nbformat
 import plotly.io as pio
-from conftest import FIGURE, NOTEBOOK, SAMPLE
 from nbclient import NotebookClient
 from PIL import Image
 from playwright.sync_api import sync_playwright
+
+from conftest import FIGURE, NOTEBOOK, SAMPLE
 
 BROWSERS = "chromium", "chromium-browser", "google-chrome"
 PICTURES = NOTEBOOK.parent / ".github"

@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell
+from pandas.testing import assert_frame_equal
+from sklearn.metrics import adjusted_rand_score, pairwise_distances
+
 from benchmark_chart import to_map
 from benchmark_notebook import exact_neighbours, find_stories, make_news, run_cells, try_all
 from benchmark_proof import examine, make_stories
 from benchmark_sections import seconds_of_cells
 from benchmark_speed import Stages, make_titles, make_vectors
 from benchmark_stories import cut_stories
-from nbformat.v4 import new_code_cell, new_markdown_cell
-from pandas.testing import assert_frame_equal
-from sklearn.metrics import adjusted_rand_score, pairwise_distances
 
 
 def test_it_chooses_and_finds_what_the_notebook_does(sample_run, sample):

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import sync_playwright
+
 from examples import HEBREW, NASTY, example, with_themes
 from notebook import draw_map, write_page
-from playwright.sync_api import sync_playwright
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -238,7 +239,7 @@ def test_the_file_has_each_headline_once(small):
 
 
 def test_every_story_is_listed_once_under_its_theme_the_largest_first(page_and_found):
-    page, (news, stories, themes) = page_and_found
+    page, (_news, stories, themes) = page_and_found
     sections = page.locator("section")
     assert sections.count() == len(themes) + 1 and listed(page)[-1] == "story-1"
     rows = [sum(stories["rows"][stories["theme"] == theme]) for theme in range(len(themes))]
@@ -298,7 +299,7 @@ def test_a_storys_bar_is_as_long_as_its_rows_and_has_its_colour(page_and_found):
 
 
 def test_header_has_the_summary_and_counts_the_noise(page_and_found):
-    page, (news, _, _) = page_and_found
+    page, (_news, _, _) = page_and_found
     assert page.title() == "news & views.csv: a <summary>"
     assert texts(page.locator("h1, header p")) == [
         "news & views.csv",

@@ -4,6 +4,8 @@ the answer."""
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.preprocessing import normalize
+
 from conftest import ROOT, nearest
 from notebook import (
     Neighbours,
@@ -26,7 +28,6 @@ from notebook import (
     try_numbers,
     weighted_pairs,
 )
-from sklearn.preprocessing import normalize
 
 UCI = ROOT.parent / "shared" / "data" / "uci_news_2499.csv"  # real headlines, not in the project
 

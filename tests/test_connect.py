@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+
 from conftest import free_port
 from notebook import CODE, check_alive, connect, is_lite
 

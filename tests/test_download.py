@@ -9,6 +9,7 @@ import zipfile
 
 import pandas as pd
 import pytest
+
 from conftest import SAMPLE, free_port
 from notebook import KAGGLE_URL, find_csv, read_table
 

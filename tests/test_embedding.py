@@ -11,13 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import notebook
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import pairwise_distances
+
+import notebook
 from conftest import SAMPLE
 from notebook import connect, find_model, fit_lsa, load_bge_m3, load_embedding, step_size
-from sklearn.metrics import pairwise_distances
 
 FLOODS = [
     f"{event} {when}"

@@ -7,6 +7,8 @@ from collections import defaultdict
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
+
 from conftest import pictures, tables
 from notebook import (
     Neighbours,
@@ -21,7 +23,6 @@ from notebook import (
     stability_table,
     toy_clusters,
 )
-from scipy import sparse
 
 POINTS = dict(zip("ABCDEFGHIJK", [0, 1, 2.5, 7, 8, 9, 20, 21, 22, 40, 41], strict=True))
 STABILITIES = {  # name: points, reachability at birth, and where the last point leaves

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from conftest import pictures, runner
 from notebook import name_html, short_name
 

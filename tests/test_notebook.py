@@ -10,9 +10,10 @@ import symtable
 import zipfile
 
 import pytest
+from packaging.requirements import Requirement
+
 from conftest import COMMAND, FIGURE, NOTEBOOK, executed
 from notebook import CELLS, CODE, ROOT, SETTINGS, is_kept
-from packaging.requirements import Requirement
 
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # in Colab and in JupyterLab
 PNG = b"\x89PNG\r\n\x1a\n"

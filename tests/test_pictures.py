@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from sklearn.manifold import trustworthiness
+
 from conftest import pictures
 from examples import HEBREW, NASTY, example, with_themes
 from notebook import (
@@ -20,7 +22,6 @@ from notebook import (
     short_name,
     wrapped,
 )
-from sklearn.manifold import trustworthiness
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from sklearn.metrics import adjusted_rand_score, completeness_score, homogeneity_score
+
 from conftest import CODE, executed, runner
 from notebook import CELLS, place_headline
-from sklearn.metrics import adjusted_rand_score, completeness_score, homogeneity_score
 
 RESULTS = [
     "cluster",
@@ -243,8 +244,8 @@ def test_the_core_can_be_copied_without_the_rest(sample_run):
     sentence = prose[prose.index("To take with you") :]
     assert all(f"`{name}`" in sentence for name in CORE)
     copied = {}
-    exec(
-        "from typing import NamedTuple\nimport hdbscan, numpy as np, pandas as pd\n"  # noqa: S102
+    exec(  # noqa: S102
+        "from typing import NamedTuple\nimport hdbscan, numpy as np, pandas as pd\n"
         "from scipy import sparse",
         copied,
     )

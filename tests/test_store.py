@@ -8,6 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pymilvus import DataType, MilvusClient
+from scipy.spatial.distance import cdist
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.metrics import adjusted_rand_score
+from sklearn.preprocessing import normalize
+
 from conftest import executed, nearest, runner
 from notebook import (
     CODE,
@@ -32,11 +38,6 @@ from notebook import (
     stored_ids,
     tidy_collection,
 )
-from pymilvus import DataType, MilvusClient
-from scipy.spatial.distance import cdist
-from sklearn.feature_extraction.text import HashingVectorizer
-from sklearn.metrics import adjusted_rand_score
-from sklearn.preprocessing import normalize
 
 NOTHING = np.array([], dtype="int64")
 

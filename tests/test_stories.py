@@ -9,6 +9,9 @@ import hdbscan
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse.csgraph import minimum_spanning_tree
+from sklearn.metrics import adjusted_rand_score, pairwise_distances
+
 from conftest import complete_weights, pictures, tables
 from notebook import (
     ask,
@@ -21,8 +24,6 @@ from notebook import (
     read_story,
     summarise,
 )
-from scipy.sparse.csgraph import minimum_spanning_tree
-from sklearn.metrics import adjusted_rand_score, pairwise_distances
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import unicodedata
 import numpy as np
 import pandas as pd
 import pytest
+
 from conftest import SAMPLE
 from notebook import clean_texts, merge_copies, read_table, save_table
 
@@ -180,8 +181,11 @@ def test_words_stay_together_or_apart_as_tags_put_them(seed):
 
 
 FEEDS = [  # what they make of a title and a description, both escaped, and the row's number
-    "<p><img width='9' src='https://x.example/{2}.jpg' class='attachment-rss-image'/></p><p>{1}</p>"
-    "<p>The post <a href='https://x.example/{2}'>{0}</a> appeared first on <b>The Lark</b>.</p>",
+    (
+        "<p><img width='9' src='https://x.example/{2}.jpg' class='attachment-rss-image'/></p>"
+        "<p>{1}</p>"
+        "<p>The post <a href='https://x.example/{2}'>{0}</a> appeared first on <b>The Lark</b>.</p>"
+    ),
     "<table><tr><td><img src='{2}.png'></td><td>{1}<br/></td></tr></table>",
     "<![CDATA[<div class='{2}'>{1}</div>]]>",
     "<!-- wp:paragraph {2} --><p>{1}</p><!-- /wp:paragraph -->",

@@ -9,6 +9,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+
 from conftest import tables
 from examples import HEBREW, NASTY, example, with_themes
 from notebook import find_themes, shade, story_centres, story_colours, theme_table

@@ -3,6 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
+from scipy.cluster.hierarchy import linkage
+from scipy.sparse.csgraph import minimum_spanning_tree
+from scipy.spatial.distance import pdist, squareform
+from sklearn.metrics import adjusted_rand_score
+from sklearn.preprocessing import normalize
+
 from conftest import complete_weights, nearest
 from notebook import (
     connect_parts,
@@ -20,12 +27,6 @@ from notebook import (
     spanning_tree,
     weighted_pairs,
 )
-from scipy import sparse
-from scipy.cluster.hierarchy import linkage
-from scipy.sparse.csgraph import minimum_spanning_tree
-from scipy.spatial.distance import pdist, squareform
-from sklearn.metrics import adjusted_rand_score
-from sklearn.preprocessing import normalize
 
 AXES = np.eye(64)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from notebook import find_words, shorten, story_words, wrapped
 
 LANGUAGES = pd.read_csv(Path(__file__).with_name("languages.csv"))  # three stories in each

@@ -201,7 +201,7 @@ def test_the_saved_outputs_name_no_machine_and_no_warning():
 
 def test_each_saved_picture_is_also_a_png():
     figures = [output.data for output in OUTPUTS if FIGURE in output.get("data", {})]
-    assert len(figures) >= 8
+    assert len(figures) >= 7
     for figure in figures:
         assert base64.b64decode(figure.get("image/png", "")).startswith(PNG)
 

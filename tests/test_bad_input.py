@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from conftest import runner
+from conftest import runner, tables
 
 LONG = "é" * 40_000  # 80,000 bytes, more than Milvus takes
 NASTY = [
@@ -58,6 +58,19 @@ def test_five_headlines_and_no_story_run_to_the_end(run, tmp_path):
     found, saved = run_to_the_end(run, tmp_path, small_news(5), MIN_SAMPLES="4")
     assert (saved["cluster"] == -1).all() and len(found.stories) == 0
     assert found.neighbours.distances.shape == (5, 5)
+
+
+def test_where_no_story_is_found_nothing_warns_and_it_is_said_that_nothing_speaks(
+    run, tmp_path, recwarn
+):
+    pd.DataFrame({"title": small_news(5), "story": list("aabbc")}).to_csv(
+        tmp_path / "news.csv", index=False
+    )
+    found = run(until="truth", NEWS_CSV=tmp_path / "news.csv")
+    assert len(found.stories) == 0 and "nothing speaks for any number" in found.said
+    assert "nan" not in found.said and not tables(found, "homogeneity")
+    assert not tables(found, "same_story")[0]["same_story"].any()
+    assert [str(each.message) for each in recwarn if "empty" in str(each.message)] == []
 
 
 def test_twenty_headlines_without_a_number_run_to_the_end(run, tmp_path):
@@ -122,3 +135,11 @@ def test_markup_and_dollars_in_headlines_are_shown_as_text_in_pictures(odd_run):
     texts = json.dumps([json.loads(figure.to_json()) for figure in figures], ensure_ascii=False)
     assert "3 &lt;5 &amp; 7" in texts and "&#36;5" in texts
     assert not re.search(r"<script|<b>l|<img|\$\d", texts)
+
+
+@pytest.mark.parametrize("name", ["MIN_SAMPLES", "MIN_CLUSTER_SIZE"])
+def test_a_number_that_needs_more_headlines_stops_before_anything_is_embedded(run, tmp_path, name):
+    pd.DataFrame({"title": small_news(30)}).to_csv(tmp_path / "news.csv", index=False)
+    with pytest.raises(ValueError, match=f"^{name}=60 needs 6[01] different headlines.* 30"):
+        run(NEWS_CSV=tmp_path / "news.csv", **{name: "60"})
+    assert not (tmp_path / "milvus.db").exists()

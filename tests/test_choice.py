@@ -308,3 +308,9 @@ def test_few_headlines_or_no_story_are_no_reason_to_doubt():
     assert not is_doubtful(chosen_labels(few)[1], nearest(few, 16))
     many = unit(random.normal(size=(200, 32)))
     assert not is_doubtful(np.full(200, -1), nearest(many, 16))
+
+
+def test_noise_is_nowhere_at_home(clustered):
+    labels, neighbours = clustered
+    assert (at_home(labels, neighbours)[labels < 0] == 0).all()
+    assert (at_home(np.full(120, -1), neighbours) == 0).all()

@@ -33,7 +33,7 @@ FLOODS = [
 ALONE = ["地震", "油价上涨", "ψωμί", "Жизнь", "🌧"]  # share no three letters with anything
 COMMIT = "0" * 40
 CAVEAT = (
-    "lsa compares spelling. To it, a second language is one story, and it finds stories in "
+    "lsa compares spelling. It may take a second language for one story, and finds stories in "
     "anything, even in random letters.\n"
 )
 

@@ -16,6 +16,7 @@ from sklearn.preprocessing import normalize
 
 from conftest import executed, nearest, runner
 from notebook import (
+    CHOICES,
     CODE,
     as_rows,
     ask,
@@ -291,6 +292,15 @@ def test_another_type_or_metric_is_another_index_and_the_rows_stay(lite, monkeyp
         calls.clear()
         ids, _ = search(lite, "indexed", vectors, 1)
         assert ids[:, 0].tolist() == news["id"].tolist()
+
+
+@pytest.mark.parametrize("index_type", CHOICES["INDEX_TYPE"])
+def test_each_type_of_index_that_a_setting_may_name_is_made_by_a_server(remote, index_type):
+    """And a row finds itself with it."""
+    vectors, collection = unit_vectors(300, dimension=32), f"index_{index_type}".lower()
+    news = fill(remote, collection, vectors, index_type)
+    ids, _ = search(remote, collection, vectors[:20], 1)
+    assert ids[:, 0].tolist() == news["id"].tolist()[:20]
 
 
 @pytest.mark.parametrize("step, metric", [("create_index", "L2"), ("load_collection", "IP")])

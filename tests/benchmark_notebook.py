@@ -21,7 +21,6 @@ from notebook import (
     Neighbours,
     choose,
     clean_texts,
-    find_leaning,
     find_tree,
     fit_hdbscan,
     merge_copies,
@@ -88,11 +87,6 @@ def find_stories(embeddings, neighbours, candidate):
     """Return the labels of a candidate, from a tree with every link proven."""
     tree, _ = find_tree(embeddings, neighbours, int(candidate["MIN_SAMPLES"]))
     return cluster(tree, candidate["limit"])
-
-
-def with_leaning(labels, neighbours):
-    """Return labels in which the noise that leans to a story is in it."""
-    return np.maximum(labels, find_leaning(labels, neighbours))
 
 
 def run_cells(vectors, settings, stages):

@@ -15,7 +15,6 @@ from benchmark_notebook import (
     find_stories,
     make_news,
     try_all,
-    with_leaning,
 )
 from benchmark_ways import (
     average_linkage,
@@ -34,6 +33,7 @@ from notebook import (
     load_embedding,
     read_table,
     story_centres,
+    with_leaning,
 )
 
 ORDERS = 5  # of the rows, for the ways whose clusters depend on it

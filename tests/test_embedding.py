@@ -227,8 +227,11 @@ def test_what_a_download_left_that_broke_off_is_no_model(
     assert ("is no BGE-M3" if whole else ", and no whole copy is on this computer. So lsa") in said
 
 
-def test_a_download_that_breaks_off_is_told_from_a_hub_that_cannot_be_reached(hub, capsys):
+def test_a_download_that_breaks_off_is_told_from_a_hub_that_cannot_be_reached(
+    hub, capsys, monkeypatch
+):
     hub.broken = "pytorch_model.bin"
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # it is tried again, without waiting
     model, _ = load_embedding("", FLOODS)
     said = capsys.readouterr().out
     assert model == "lsa" and said.startswith("BAAI/bge-m3 cannot be loaded: its download broke")

@@ -261,6 +261,8 @@ def test_the_core_can_be_copied_without_the_rest(sample_run):
     lists = copied["Neighbours"](*sample_run.neighbours)
     labels = copied["cluster"](lists, sample_run.min_samples)
     assert adjusted_rand_score(sample_run.labels, labels) == 1
+    (choosing,) = re.findall(r"```python\n(max\(.*\))\n```", sentence)
+    assert eval(choosing, copied | {"neighbours": lists}) == sample_run.min_samples
     assert 0.2 < copied["consistency"](labels, lists) < copied["at_home"](labels, lists).mean()
     ids, distances = copied["search"](
         sample_run.client, sample_run.collection, sample_run.embeddings[:2], 16

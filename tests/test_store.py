@@ -1,6 +1,5 @@
 """What Milvus keeps and finds, on Milvus Lite and on a server."""
 
-import contextlib
 import itertools
 import re
 from pathlib import Path
@@ -10,14 +9,12 @@ import pandas as pd
 import pytest
 from pymilvus import DataType, MilvusClient
 from scipy.spatial.distance import cdist
-from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import normalize
 
-from conftest import executed, nearest, runner
+from conftest import nearest
 from notebook import (
     CHOICES,
-    CODE,
     as_rows,
     ask,
     batch_size,
@@ -294,9 +291,9 @@ def test_another_type_or_metric_is_another_index_and_the_rows_stay(lite, monkeyp
         assert ids[:, 0].tolist() == news["id"].tolist()
 
 
-@pytest.mark.parametrize("index_type", CHOICES["INDEX_TYPE"])
+@pytest.mark.parametrize("index_type", sorted({*CHOICES["INDEX_TYPE"]} - {"FLAT", "HNSW"}))
 def test_each_type_of_index_that_a_setting_may_name_is_made_by_a_server(remote, index_type):
-    """And a row finds itself with it."""
+    """And a row finds itself with it. (With FLAT and HNSW, much else is tested.)"""
     vectors, collection = unit_vectors(300, dimension=32), f"index_{index_type}".lower()
     news = fill(remote, collection, vectors, index_type)
     ids, _ = search(remote, collection, vectors[:20], 1)
@@ -601,7 +598,7 @@ def test_a_new_headline_tells_what_three_of_its_five_nearest_tell_or_lean_to(tho
     news = stories_of(vectors)
     told = news["leans_to"].where(news["cluster"] < 0, news["cluster"]).to_numpy()
     expected, by_stories_alone = [], []
-    questions = np.float32(normalize(np.random.default_rng(2).normal(size=(60, 4))))
+    questions = np.float32(normalize(np.random.default_rng(2).normal(size=(16, 4))))
     for question in questions:
         near = np.argsort(np.linalg.norm(vectors - question, axis=1))[:5]
         for votes, found in (told, expected), (news["cluster"].to_numpy(), by_stories_alone):
@@ -610,187 +607,8 @@ def test_a_new_headline_tells_what_three_of_its_five_nearest_tell_or_lean_to(tho
     assert placed == expected and set(placed) == {-1, 0, 1} and placed != by_stories_alone
 
 
-# The notebook's section
-
-(FETCH,) = [number for number, cell in enumerate(CODE) if "= fetch_embeddings(" in cell.source]
-(STORE,) = [number for number, cell in enumerate(CODE) if "embed(new[" in cell.source]
-
-
-def hashing(dimension=64):
-    """A model that learns nothing from the texts, so what it made is kept, as that of BGE-M3 is."""
-    vectorizer = HashingVectorizer(n_features=dimension)
-    return lambda texts: np.float32(vectorizer.transform(list(texts)).toarray())
-
-
-def store(run, csv, embed, model="ours", **settings):
-    """Execute the cells that read and store, with this model; `embedded` has its texts."""
-    settings = {"NEWS_CSV": csv} | settings
-    found = run(until="embed", **settings)
-    found.model, found.embedded, found.numbers = model, [], embed(["how many numbers?"])[0]
-
-    def listed(texts):
-        found.embedded += list(texts)
-        return embed(texts)
-
-    found.embed = listed
-    return go_on(run, found, **settings)
-
-
-def go_on(run, found, **settings):
-    """Execute the cells after the model's, as far as the embeddings."""
-    found.made_by |= {"first": found.made_by["embed"] + 1, "last": FETCH}
-    return run.again(found, "first", "last", **settings)
-
-
-def newly_embedded(found):
-    """Return how many headlines were embedded to be stored, or to see whether the model changed."""
-    return len(set(found.embedded) & set(found.news["text"]))
-
-
-def stored_texts(found, collection=None):
-    """Return {text: story} of what is in Milvus."""
-    rows = found.client.query(
-        collection or found.collection,
-        filter="id >= 0",
-        limit=10_000,
-        output_fields=["text", "cluster"],
-    )
-    return {row["text"]: row["cluster"] for row in rows}
-
-
-def stored_right(found):
-    """Milvus has the headlines of the CSV, no story noted yet, and their embeddings."""
-    again = found.embed(found.news["text"])
-    return stored_texts(found) == dict.fromkeys(found.news["text"], -1) and np.allclose(
-        found.embeddings, again, atol=1e-3
-    )
-
-
-def test_the_stories_are_noted_in_milvus(sample_run):
-    assert stored_texts(sample_run) == dict(
-        zip(sample_run.news["text"], sample_run.news["cluster"], strict=True)
-    )
-
-
-KILLED_IN_THE_SECOND_STEP = """
-steps, alive = [], embed
-def embed(texts):
-    steps.append(texts)
-    return alive(texts) if len(steps) < 2 else os.kill(os.getpid(), 9)"""
-
-
-def test_a_run_that_was_killed_while_embedding_goes_on_and_shows_one_bar(
-    run, checkpoint, sample, tmp_path, capfd
-):
-    sample[["title"]][:300].to_csv(tmp_path / "a.csv", index=False)
-    settings = {"NEWS_CSV": "a.csv", "EMBEDDING_MODEL": checkpoint}
-    sources = [cell.source for cell in CODE if not cell.source.startswith("%")]
-    start = sources.index(CODE[STORE].source)
-    killed = executed(
-        tmp_path, [*sources[:start], KILLED_IN_THE_SECOND_STEP, sources[start]], **settings
-    )
-    assert killed.status != 0 and "Kernel died" in killed.said
-    found = run(until="embed", **settings)
-    embed, found.embedded = found.embed, []
-    found.embed = lambda texts: (found.embedded.extend(texts), embed(texts))[1]
-    capfd.readouterr()
-    go_on(run, found, **settings)
-    assert newly_embedded(found) == 44 + 1  # the first 256 are kept; one, to try the model
-    assert len(re.findall(r"\r *0%\|", found.said)) == 1 and "".join(capfd.readouterr()) == ""
-    assert "44/44 [" in found.said
-    assert stored_texts(found) == dict.fromkeys(found.news["text"], -1)
-    again = embed(found.news["text"][::20])  # of both runs, in other batches
-    assert found.embeddings.shape == (300, 1024)
-    assert np.linalg.norm(again - found.embeddings[::20], axis=1).max() < 0.05
-
-
-@pytest.mark.parametrize("where", ["lite", "server"])
-def test_when_the_csv_changes_only_what_is_new_is_embedded(run, request, sample, tmp_path, where):
-    settings = request.getfixturevalue("server") if where == "server" else {}
-    changed = sample[3:300].copy()
-    changed.loc[5, "title"] = "A title that nobody has seen before"
-    for table, new in (sample[:300], 300), (changed, 1):
-        table.to_csv(tmp_path / "a.csv", index=False)
-        found = store(run, tmp_path / "a.csv", hashing(), **settings)
-        assert new <= newly_embedded(found) <= new + 1 and stored_right(found)
-
-
-def test_when_other_columns_are_read_nothing_that_is_stored_is_lost(run, sample, tmp_path):
-    """And where they are read as before, nothing is embedded again."""
-    sample[:60].assign(Body=[f"Body of {row}" for row in range(60)]).to_csv(
-        tmp_path / "a.csv", index=False
-    )
-    first = store(run, tmp_path / "a.csv", hashing())
-    other = store(run, tmp_path / "a.csv", hashing(), DESCRIPTION_COLUMN="Body")
-    third = store(run, tmp_path / "a.csv", hashing(), TITLE_COLUMN="description")
-    assert len({first.collection, other.collection, third.collection}) == 3
-    assert all(map(stored_right, (first, other, third)))
-    assert all(newly_embedded(found) == len(found.news) for found in (first, other, third))
-    again = store(run, tmp_path / "a.csv", hashing())
-    assert newly_embedded(again) <= 1 and again.collection == first.collection
-
-
-def test_two_projects_with_the_same_relative_path_keep_their_rows(sample, tmp_path):
-    """In two folders, at one Milvus; and other collections in it are left alone."""
-    found = []
-    with contextlib.ExitStack() as stack:
-        for name, rows in ("one", sample[:40]), ("two", sample[30:80]):
-            (tmp_path / name / "data").mkdir(parents=True)
-            rows.to_csv(tmp_path / name / "data" / "news.csv", index=False)
-            run = stack.enter_context(runner(tmp_path / name))
-            found.append(store(run, "data/news.csv", hashing(), MILVUS_ADDRESS=tmp_path / "m.db"))
-            if name == "one":
-                fill(found[0].client, "foreign", unit_vectors(7))
-        client = found[0].client
-        sizes = {name: count_rows(client, name) for name in client.list_collections()}
-        assert sizes == {found[0].collection: 40, found[1].collection: 50, "foreign": 7}
-        assert all(map(stored_right, found))
-        again = store(run, "data/news.csv", hashing(), MILVUS_ADDRESS=tmp_path / "m.db")
-        assert newly_embedded(again) <= 1 and stored_right(again)
-
-
 def test_embeddings_that_another_run_has_deleted_are_missed_in_a_sentence(lite):
     ids = fill(lite, "taken", unit_vectors(30))["id"]
     tidy_collection(lite, "taken", ids.to_numpy()[10:13])
     with pytest.raises(RuntimeError, match="^3 embeddings are no longer [^\n]*MILVUS_COLLECTION"):
         fetch_embeddings(lite, "taken", ids)
-
-
-def test_where_the_model_was_changed_in_place_nothing_is_lost(run, sample, tmp_path):
-    sample[:30].to_csv(tmp_path / "a.csv", index=False)
-    first = store(run, tmp_path / "a.csv", hashing())
-    sample[10:50].to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(ValueError, match="MILVUS_COLLECTION"):
-        store(run, tmp_path / "a.csv", lambda texts: -hashing()(texts))
-    assert stored_right(first)
-    second = store(
-        run, tmp_path / "a.csv", lambda texts: -hashing()(texts), MILVUS_COLLECTION="anew"
-    )
-    assert second.collection.startswith("anew_") and stored_right(second) and stored_right(first)
-
-
-def test_where_the_model_gives_no_numbers_the_batches_before_are_stored(run, sample, tmp_path):
-    sample[:300].to_csv(tmp_path / "a.csv", index=False)
-    bad = []
-
-    def embed(texts):
-        vectors = hashing()(texts)
-        if len(vectors) > 20 and bad != ["mended"]:
-            bad.append(list(texts)[20])
-            vectors[20] = np.nan if len(bad) == 2 else vectors[20]
-        return vectors
-
-    with pytest.raises(ValueError) as error:
-        store(run, tmp_path / "a.csv", embed)
-    assert repr(bad[1].split("\n")[0][:100]) in str(error.value) and len(bad) == 2
-    bad[:] = ["mended"]
-    found = store(run, tmp_path / "a.csv", embed)
-    assert 44 <= newly_embedded(found) <= 45 and stored_right(found)
-
-
-def test_lsa_starts_its_collection_over(run, sample, tmp_path):
-    """It learns from all headlines, and of fewer it makes fewer numbers."""
-    for rows in 100, 40:
-        sample[:rows].to_csv(tmp_path / "a.csv", index=False)
-        found = run(until="embeddings", NEWS_CSV=tmp_path / "a.csv")
-        assert count_rows(found.client, found.collection) == rows and stored_right(found)

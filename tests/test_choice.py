@@ -15,11 +15,13 @@ from notebook import (
     clean_texts,
     connect_parts,
     consistency,
+    cut_lists,
     draw_candidates,
     find_leaning,
     fit_hdbscan,
     fit_lsa,
     is_doubtful,
+    judge,
     merge_copies,
     numbers_to_try,
     read_table,
@@ -135,6 +137,14 @@ def test_a_story_that_would_grow_beyond_three_times_its_size_takes_nobody(noise,
     assert (found >= 0).sum() == leans
 
 
+def test_what_leaned_in_earlier_rounds_counts_as_growth():
+    """Six lean to three headlines at once, which is all they may take; the tenth comes later."""
+    near = [[0, 1, 2, 3, 4, 5]] * 3 + [[row, 0, 1, 2, 3, 4] for row in range(3, 9)]
+    near.append([9, 3, 4, 5, 6, 7])
+    found = find_leaning(np.array([0] * 3 + [-1] * 7), lists(near))
+    assert found.tolist() == [-1] * 3 + [0] * 6 + [-1]
+
+
 def test_headlines_in_stories_do_not_lean(clustered):
     labels, neighbours = clustered
     found = find_leaning(labels, neighbours)
@@ -149,6 +159,25 @@ def test_a_number_that_is_set_is_the_only_one_tried_and_no_number_needs_longer_l
     assert numbers_to_try(7, table) == [7]
     assert numbers_to_try(None, table) == [1, 2, 3, 5, 8, 12]
     assert numbers_to_try(None, lists(np.zeros([5, 5], dtype=int))) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("columns, largest", [(13, 12), (12, 8), (9, 8), (8, 5), (2, 1)])
+def test_the_largest_number_may_be_the_last_of_a_list(columns, largest):
+    """Column 0 is the headline itself."""
+    assert numbers_to_try(None, lists(np.zeros([20, columns], dtype=int)))[-1] == largest
+
+
+@pytest.mark.parametrize("is_exact", [True, False])
+def test_lists_that_are_cut_are_as_exact_as_they_were(clustered, is_exact):
+    neighbours = clustered[1]._replace(is_exact=is_exact)
+    rows, distances, still_exact = cut_lists(neighbours, 5)
+    assert np.array_equal(rows, neighbours.rows[:, :5]) and still_exact is is_exact
+    assert np.array_equal(distances, neighbours.distances[:, :5])
+
+
+def test_where_all_is_noise_every_mark_but_the_noise_is_0(clustered):
+    found = judge(np.full(120, -1), clustered[1])
+    assert found.pop("noise") == 1 and set(found.values()) == {0}
 
 
 def test_candidates_are_judged_as_their_own_labels_are(clustered):
@@ -179,6 +208,16 @@ def test_a_limit_is_tried_where_a_story_exceeds_a_quarter_and_only_there(giant, 
     assert (tried["largest"][tried["limit"] == 0] > 0.25).all()
     assert (limited["largest"] <= 0.75).all()  # three times a quarter, with what leans
     assert try_numbers(clustered[1], [3], 3)["limit"].tolist() == [0]  # none has more than 50
+
+
+@pytest.mark.parametrize("columns", [21, 30])
+def test_a_number_beyond_sixteen_takes_lists_of_one_more(columns):
+    random = np.random.default_rng(3)
+    vectors = unit(*[group(axis, 40, 0.9, random) for axis in np.eye(32)[:5]])
+    tree = spanning_tree(weighted_pairs(nearest(vectors, 21), 20), 200)
+    labels = fit_hdbscan(connect_parts(tree, 200), 200).labels_
+    tried = try_numbers(nearest(vectors, columns), [20], 3)
+    assert tried["stories"][0] == labels.max() + 1 > 2
 
 
 def test_a_limit_that_is_set_is_the_only_one(giant):
@@ -252,6 +291,15 @@ def test_the_picture_has_a_line_for_each_limit_and_marks_the_choice():
     assert any("60" in name for name in drawn) and "MIN_SAMPLES=3" in figure.layout.title.text
 
 
+def test_a_choice_that_is_not_the_best_is_marked_where_it_is():
+    """As within 1 % of the best, or where nothing speaks for any."""
+    rows = [(1, 0, 0.3), (3, 0, 0.299), (5, 0, 0.1)]
+    candidates = table_of(*rows).assign(stories=9, noise=0.1)
+    figure = draw_candidates(candidates, choose(candidates))
+    (mark,) = [trace for trace in figure.data if trace.name == "chosen"]
+    assert (*mark.x, *mark.y) == (3, 0.299)
+
+
 # Labelled headlines
 
 
@@ -308,6 +356,12 @@ def test_few_headlines_or_no_story_are_no_reason_to_doubt():
     assert not is_doubtful(chosen_labels(few)[1], nearest(few, 16))
     many = unit(random.normal(size=(200, 32)))
     assert not is_doubtful(np.full(200, -1), nearest(many, 16))
+
+
+def test_from_150_headlines_on_random_directions_are_doubtful():
+    random = np.random.default_rng(6)
+    vectors = unit(random.normal(size=(150, 32)))
+    assert is_doubtful(chosen_labels(vectors)[1], nearest(vectors, 16))
 
 
 def test_noise_is_nowhere_at_home(clustered):

@@ -804,6 +804,11 @@ def test_a_setting_that_is_empty_has_its_default_and_numbers_are_numbers(setting
     assert list(found) == list(SETTINGS) and list((tmp_path / "a" / "b").iterdir()) == []
 
 
+def test_stories_may_all_be_of_one_size(settings_of):
+    found = settings_of(MIN_CLUSTER_SIZE="4", MAX_CLUSTER_SIZE="4")
+    assert found["MIN_CLUSTER_SIZE"] == found["MAX_CLUSTER_SIZE"] == 4
+
+
 @pytest.mark.parametrize(
     "name, value, said",
     [

@@ -517,6 +517,8 @@ def test_each_row_comes_first_in_its_own_list_and_the_others_keep_their_order():
         (16, 3, 501, 16),
         (4, 3, 501, 4),
         (2, 3, 501, 4),
+        (2, 2, 501, 4),
+        (2, 1, 501, 4),
         (16, 60, 501, 61),
         (16, 6, 7, 7),
     ],

@@ -306,6 +306,15 @@ def test_what_thirty_headlines_repeat_is_left_out_even_if_they_are_alike(capsys)
     assert capsys.readouterr().out.endswith(f'"{FOOTER}" (30 rows)\n')
 
 
+def test_what_thirty_alike_repeat_is_left_out_beside_what_few_repeat(capsys):
+    """Then similarity is compared, and thirty do not depend on it."""
+    titles = [f"Flood in Dorm rises to mark {mark}" for mark in range(100, 130)]
+    titles += [f"{one} {two}" for one in UNLIKE for two in UNLIKE]
+    other = "This text appeared in the printed edition."
+    found = described(titles, [FOOTER] * 30 + [other] * 6 + [""] * 138)
+    assert not any(found[:30]) and capsys.readouterr().out.endswith(f'"{FOOTER}" (30 rows)\n')
+
+
 @pytest.mark.parametrize("last, end", [(0, "(6 rows)\n"), (5, "(6 rows) and 1 more\n")])
 def test_the_most_frequent_are_named_and_the_others_counted(last, end, capsys):
     tails = {"Mind the gap.": last, "Send a letter.": 6, "Buy the paper.": 12, "Call the desk.": 9}

@@ -149,6 +149,14 @@ def test_a_theme_without_words_has_the_whole_name_of_its_largest_story():
     assert themes["words"].tolist() == [[], []]
 
 
+def test_of_the_stories_of_a_theme_without_words_the_first_which_is_the_largest_names_it():
+    stories = pd.DataFrame(
+        {"name": ["Large", "Alone", "Small"], "headlines": 3, "rows": [9, 4, 3], "theme": [0, 1, 0]}
+    )
+    news = pd.DataFrame({"text": ["12 34"] * 9, "theme": [0] * 3 + [1] * 3 + [0] * 3})
+    assert theme_table(news, stories)["name"].tolist() == ["Large", "Alone"]
+
+
 def test_no_story_gives_an_empty_table():
     _, stories, themes = with_themes(*example(stories=0, leaning=0))
     assert len(stories) == len(themes) == 0 and "colour" in themes and "colour" in stories

@@ -344,3 +344,41 @@ def test_of_links_that_reach_as_far_the_longer_is_heavier():
     assert pair_weights(0.0, 0.0, 0.01) == pytest.approx(0.05)
     assert pair_weights(0.4, 0.5, 0.1, tie_breaker=0) == pytest.approx(0.5)
     assert pair_weights(0.4, 0.5, 0.1) < pair_weights(0.41, 0.5, 0.1)
+
+
+def test_all_links_are_counted_where_the_index_is_approximate():
+    vectors = make("far groups")
+    tree, looked_at = find_tree(vectors, nearest(vectors, 16, is_exact=False), min_samples=3)
+    said = proof_sentence(tree, looked_at, is_exact=False)
+    assert said.startswith(f"{len(vectors) - 1} links.") and f"; {looked_at} groups" in said
+
+
+@pytest.mark.parametrize("case", ["stories of 100", "far groups"])
+def test_without_the_tie_breaker_the_tree_is_that_of_all_pairs_too(case):
+    vectors = make(case)
+    between = squareform(pdist(vectors.astype(float)))
+    core = np.sort(between)[:, 3]
+    weights = np.maximum(np.maximum(between, np.maximum(core[:, None], core)), 0.05)
+    np.fill_diagonal(weights, 0)
+    tree, looked_at = find_tree(vectors, nearest(vectors, 16), min_samples=3, tie_breaker=0)
+    exact = linkage(squareform(weights, checks=False), "single")[:, 2]
+    assert looked_at > 0 and tree["weight"].to_numpy() == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.mark.parametrize("tie_breaker", [0, 1e-4, 1e-2])
+def test_a_list_reaches_as_far_as_a_pair_just_beyond_it_weighs(tie_breaker):
+    """At least: where both core distances are no longer than the pair."""
+    neighbours = nearest(make("copies"), 16)
+    last = neighbours.distances[:, -1]
+    expected = np.maximum(last, 0.05) + tie_breaker * last
+    assert list_reach(neighbours, tie_breaker) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_limit_counts_when_the_rows_are_turned_around():
+    """No story is as small as this limit, so all is noise, in any order of equal links."""
+    vectors = make("ties")
+    neighbours = nearest(vectors, 16)
+    free, limited = (
+        order_table(vectors, neighbours, 3, 3, limit).iloc[:, 0].to_dict() for limit in (0, 2)
+    )
+    assert free["without the tie-breaker"] < 1 and set(limited.values()) == {1.0}

@@ -24,17 +24,14 @@ from milvus_lite.server_manager import server_manager_instance
 from scipy.spatial.distance import pdist, squareform
 from sklearn.neighbors import NearestNeighbors
 
-from notebook import CODE, ROOT, SETTINGS, Neighbours
+import notebook
+from notebook import CODE, ROOT
 from notebook import PATH as NOTEBOOK
 
 COMMAND = f"nbconvert --to notebook --execute --output-dir output {NOTEBOOK.name}"  # the README's
 SAMPLE = ROOT / "data" / "sample_headlines.csv"
 FIGURE = "application/vnd.plotly.v1+json"  # among the outputs of a cell
-OWN = {
-    name: value
-    for name, value in os.environ.items()  # without what the tester has set
-    if name not in SETTINGS and not name.startswith(("HF_", "PLOTLY_"))
-}
+OWN = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PLOTLY_"))}
 HUB = socket.socket()  # where models are asked for: it refuses callers, unless a test listens
 HUB.bind(("127.0.0.1", 0))
 
@@ -48,8 +45,9 @@ def environment(folder, settings):
         "HF_HOME": folder / "hub",
         "HF_ENDPOINT": f"http://127.0.0.1:{HUB.getsockname()[1]}",
     }
-    settings = defaults | settings
-    return OWN | {name: str(value) for name, value in settings.items() if value is not None}
+    settings = dict.fromkeys(notebook.SETTINGS) | defaults | settings  # none of the tester's own
+    given = {name: str(value) for name, value in settings.items() if value is not None}
+    return {name: value for name, value in OWN.items() if name not in settings} | given
 
 
 def execute(source, names):
@@ -149,7 +147,7 @@ def nearest(vectors, columns, is_exact=True):
         ]
         found[:], lengths[:] = found[order], lengths[order]
         found[0], lengths[0] = row, 0
-    return Neighbours(rows, distances, is_exact)
+    return notebook.Neighbours(rows, distances, is_exact)
 
 
 def complete_weights(vectors, min_samples=3):

@@ -70,13 +70,13 @@ def test_the_distances_of_three_made_up_headlines_are_euclidean(sample_run):
 
 
 def test_the_first_search_finds_the_nearest_headlines_of_the_first(sample_run, known):
-    (table,) = tables(sample_run, "score")
+    (table,) = tables(sample_run, "squared")
     found = known.between[0].argsort()[:10]
     assert table["title"].tolist() == known.news["title"][found].tolist()
 
 
 def test_milvus_scores_are_squared_distances(sample_run, known):
-    (table,) = tables(sample_run, "score")
+    (table,) = tables(sample_run, "squared")
     lengths = np.sort(known.between[0])[:10]
     assert np.allclose(table["distance"], lengths, atol=2e-3)
     assert np.allclose(table["score"], lengths**2, atol=2e-3)
@@ -137,7 +137,7 @@ def test_the_first_pairs_shown_have_their_length_and_weight(sample_run, known):
 
 def test_pairs_and_links_are_counted(sample_run):
     assert f"{501 * 15:,} entries of the lists; all pairs are {501 * 500 // 2:,}" in sample_run.said
-    assert "500 links, and 0 ties" in sample_run.said
+    assert "500 links, 0 bridges between parts" in sample_run.said
 
 
 def test_the_tree_is_that_of_all_pairs(sample_run, known):
